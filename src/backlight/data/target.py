@@ -1,0 +1,344 @@
+"""What the target is: classes or real numbers.
+
+It takes the target's values, as cells of text or as an array, decides between classification and
+regression by a rule stated in `decide_task`, and gives class codes or floating-point numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from backlight.data.messages import listed, plural, quoted
+from backlight.errors import DataError, UsageError
+
+Task = Literal["classification", "regression"]
+
+FloatArray: TypeAlias = npt.NDArray[np.floating]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+AnyArray: TypeAlias = npt.NDArray[np.generic]
+TargetArray: TypeAlias = npt.NDArray[np.int64 | np.floating]
+FloatType: TypeAlias = type[np.float32] | type[np.float64] | Literal["float32", "float64"]
+
+MAX_WHOLE_NUMBER_CLASSES = 20
+"""Whole numbers with more distinct values than this are real numbers, unless the task is given."""
+
+_MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """A decided target: its values, the names of the classes (None for regression), the task."""
+
+    y: TargetArray
+    class_names: tuple[str, ...] | None
+    task: Task
+
+
+def is_missing(cell: str) -> bool:
+    """Tell whether a cell says that there is no value.
+
+    Examples
+    --------
+    >>> is_missing(" NA "), is_missing("0")
+    (True, False)
+    """
+    return cell.strip().casefold() in _MISSING
+
+
+def number(cell: str) -> float | None:
+    """Read a cell as a number, or give None where it is not one.
+
+    ``1_000`` is Python's notation and no number in a table, and so it is refused.
+
+    Examples
+    --------
+    >>> number("1e3"), number("1_000"), number("one")
+    (1000.0, None, None)
+    """
+    if "_" in cell:
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def check_task(task: Task | None) -> None:
+    """Refuse a task that is neither of the two nor None."""
+    if task not in (None, "classification", "regression"):
+        raise UsageError(
+            f"task={task!r} is not known; give 'classification', 'regression' or None."
+        )
+
+
+def float_type(dtype: FloatType) -> np.dtype[np.floating]:
+    """Give the NumPy dtype, which must be float32 or float64.
+
+    Examples
+    --------
+    >>> float_type("float32")
+    dtype('float32')
+    """
+    if dtype in ("float32", np.float32, np.dtype(np.float32)):
+        return np.dtype(np.float32)
+    if dtype in ("float64", np.float64, np.dtype(np.float64)):
+        return np.dtype(np.float64)
+    raise UsageError(f"dtype={dtype!r} is not possible here; give 'float32' or 'float64'.")
+
+
+def decide_task(values: FloatArray) -> Task:
+    """Decide the task for a target of numbers whose task was not given.
+
+    Whole numbers (``3`` as well as ``3.0``) are classes when there are at most
+    `MAX_WHOLE_NUMBER_CLASSES` distinct ones and either there are only two, or each occurs twice
+    on average.  All other numbers are regression.
+
+    Parameters
+    ----------
+    values : array (n,), float
+        Finite numbers.
+
+    Examples
+    --------
+    >>> decide_task(np.array([0.0, 1.0, 1.0, 0.0]))
+    'classification'
+    >>> decide_task(np.array([1.0, 2.0, 3.0, 4.0]))
+    'regression'
+    """
+    if not np.array_equal(values, np.rint(values)):
+        return "regression"
+    distinct = len(np.unique(values))
+    few = distinct <= MAX_WHOLE_NUMBER_CLASSES and (distinct <= 2 or 2 * distinct <= len(values))
+    return "classification" if few else "regression"
+
+
+def target_from_cells(
+    cells: Sequence[str],
+    name: str,
+    place: Callable[[int], str],
+    *,
+    task: Task | None,
+    dtype: np.dtype[np.floating],
+) -> Target:
+    """Decide a target that was read as text.
+
+    Text is classes, sorted by code point; numbers follow `decide_task`.  A few texts among mostly
+    numbers are more likely a slip than a class, and so they are an error unless
+    ``task="classification"``.
+
+    Parameters
+    ----------
+    cells : sequence of str, length n
+        None of them missing.
+    name : str
+        How messages call the whole target, ``"a.csv, column 'price'"``.
+    place : callable
+        Gives the words for the place of the i-th cell, ``"a.csv, line 3, column 'price'"``.
+    task : {"classification", "regression"} or None
+        Overrides the rule.
+    dtype : dtype
+        For a regression target.
+
+    Raises
+    ------
+    DataError
+        Text where numbers belong, a single class, or as many classes as rows.
+    """
+    check_task(task)
+    parsed = [number(cell) for cell in cells]
+    values = np.array([math.nan if value is None else value for value in parsed])
+    texts = [i for i, value in enumerate(parsed) if value is None]
+    if texts and task != "classification" and (task or 2 * len(texts) < len(cells)):
+        remedy = "correct the cell" if task else "correct it, or give task='classification'"
+        raise DataError(
+            f"{place(texts[0])} holds the text {quoted(cells[texts[0]])} where a number belongs; "
+            f"{remedy}."
+        )
+    if texts:
+        return _text_classes([cell.strip() for cell in cells], name, task)
+    infinite = np.flatnonzero(~np.isfinite(values))
+    if len(infinite):
+        raise DataError(f"{place(int(infinite[0]))} is infinite; correct or remove that row.")
+    if (task or decide_task(values)) == "classification":
+        return _number_classes(values, name)
+    return Target(to_float(values, dtype, place), None, "regression")
+
+
+def target_from_array(
+    values: AnyArray, name: str, *, task: Task | None, dtype: np.dtype[np.floating]
+) -> Target:
+    """Decide a target that is an array.
+
+    An array says by its dtype what it holds: text and booleans are classes, integers follow
+    `decide_task`, floating-point numbers are regression.  `task` overrides that.
+
+    Parameters
+    ----------
+    values : array (n,), or (n, 1) for classes, or (n, k) for regression
+    name : str
+        How messages call the array.
+
+    Raises
+    ------
+    DataError
+        A dtype or shape that cannot be a target, values that are not finite, a single class.
+    """
+    check_task(task)
+
+    def place(i: int) -> str:
+        return f"{name}, row {i}"
+
+    kind = values.dtype.kind
+    if kind not in "biufUS":
+        raise DataError(
+            f"{name} has dtype {values.dtype}, which cannot be a target; "
+            "convert it to numbers or to text first."
+        )
+    if kind in "US":
+        if task == "regression":
+            raise DataError(f"{name} holds text, which cannot be a regression target; convert it.")
+        return _text_classes(_column(_decoded(values, name), name).tolist(), name, task)
+    numbers = values.astype(np.float64)
+    bad = rows_not_finite(numbers)
+    if len(bad):
+        raise DataError(
+            f"{place(int(bad[0]))} is NaN or infinite "
+            f"({plural(len(bad), 'such row')}); correct or remove what is not finite."
+        )
+    if task is None:
+        by_values = kind in "iu" and (values.ndim == 1 or values.shape[1:] == (1,))
+        whole = decide_task(numbers.ravel()) if by_values else "regression"
+        task = "classification" if kind == "b" else whole
+    if task == "regression":
+        return Target(to_float(numbers, dtype, place), None, "regression")
+    labels = _column(values, name)
+    if kind == "b":
+        return _text_classes([str(value) for value in labels.tolist()], name, task)
+    if kind in "iu":
+        # Not by way of floats: large integers, such as identifiers, must stay apart.
+        distinct, codes = np.unique(labels, return_inverse=True)
+        return _classes([str(int(value)) for value in distinct], codes, name)
+    return _number_classes(labels.astype(np.float64), name)
+
+
+def target_from_classes(values: AnyArray, classes: Sequence[object], name: str) -> Target:
+    """Code a target by the classes given, in the order given.
+
+    Raises
+    ------
+    DataError
+        A value that is none of the classes.
+    UsageError
+        Fewer than two classes, or one twice.
+    """
+    codes_of = {_plain(value): code for code, value in enumerate(classes)}
+    if len(codes_of) < 2 or len(codes_of) != len(classes):
+        raise UsageError("classes must hold at least two values, each of them once.")
+    if values.dtype.kind not in "biufUS":
+        raise DataError(f"{name} has dtype {values.dtype}, which cannot hold classes; convert it.")
+    labels = _column(_decoded(values, name), name).tolist()
+    codes = np.empty(len(labels), dtype=np.int64)
+    for i, label in enumerate(labels):
+        code = codes_of.get(label)
+        if code is None:
+            known = listed([str(value) for value in classes])
+            raise DataError(
+                f"{name}, row {i}, holds {quoted(str(label))}, which is none of the classes "
+                f"{known}; correct it or name all classes."
+            )
+        codes[i] = code
+    return Target(codes, tuple(str(value) for value in classes), "classification")
+
+
+def rows_not_finite(values: FloatArray) -> npt.NDArray[np.intp]:
+    """Give the numbers of the rows that hold a NaN or an infinity.
+
+    Examples
+    --------
+    >>> rows_not_finite(np.array([[1.0, 2.0], [np.nan, 3.0]]))
+    array([1])
+    """
+    within_a_row = tuple(range(1, values.ndim))
+    return np.flatnonzero(~np.isfinite(values).all(axis=within_a_row))
+
+
+def to_float(
+    values: AnyArray, dtype: np.dtype[np.floating], place: Callable[[int], str]
+) -> FloatArray:
+    """Convert finite numbers to `dtype`, and refuse those that it cannot hold.
+
+    Raises
+    ------
+    DataError
+        A number beyond the range of `dtype`.
+    """
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(values, dtype=dtype)
+    bad = rows_not_finite(converted)
+    if len(bad):
+        raise DataError(
+            f"{place(int(bad[0]))} holds a number that is too large for {dtype}; "
+            "scale the numbers or read them as float64."
+        )
+    return converted
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _column(values: AnyArray, name: str) -> AnyArray:
+    if values.ndim == 1:
+        return values
+    if values.ndim == 2 and values.shape[1] == 1:
+        return values[:, 0]
+    raise DataError(
+        f"{name} has shape {values.shape} where one class per row is needed; "
+        "turn one-hot rows into classes with y.argmax(axis=1)."
+    )
+
+
+def _decoded(values: AnyArray, name: str) -> AnyArray:
+    """Give text as str, checked to be valid Unicode, and other arrays as they are."""
+    if values.dtype.kind not in "US":
+        return values
+    try:
+        texts = [item.decode() if isinstance(item, bytes) else str(item) for item in values.ravel()]
+        for text in texts:
+            text.encode()  # a lone surrogate could be neither printed nor stored
+    except ValueError as error:  # UnicodeError is one
+        raise DataError(f"{name} holds text that is not valid Unicode; store it anew.") from error
+    return np.array(texts, dtype=np.str_).reshape(values.shape)
+
+
+def _text_classes(labels: list[str], name: str, task: Task | None) -> Target:
+    # Not an array of str: one long text among many would make every element as long.
+    distinct = sorted(set(labels))
+    if task is None and len(distinct) == len(labels) > MAX_WHOLE_NUMBER_CLASSES:
+        raise DataError(
+            f"{name} holds a different text in each of the {len(labels)} rows, as names or "
+            "identifiers do; choose another target, or give task='classification'."
+        )
+    code_of = {text: code for code, text in enumerate(distinct)}
+    return _classes(distinct, np.array([code_of[text] for text in labels], np.int64), name)
+
+
+def _number_classes(values: FloatArray, name: str) -> Target:
+    distinct, codes = np.unique(values, return_inverse=True)
+    names = [str(int(value)) if value.is_integer() else repr(value) for value in distinct.tolist()]
+    return _classes(names, codes, name)
+
+
+def _classes(class_names: list[str], codes: npt.NDArray[np.integer], name: str) -> Target:
+    if len(class_names) == 1:
+        raise DataError(
+            f"{name} holds a single class, {quoted(class_names[0])}, in every row; "
+            "add rows of another class or choose another target."
+        )
+    return Target(codes.reshape(-1).astype(np.int64), tuple(class_names), "classification")

@@ -1,0 +1,1 @@
+"""Differentiation: reverse and forward mode on the same records, the transforms, the checker."""

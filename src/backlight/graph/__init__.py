@@ -1,0 +1,1 @@
+"""The graph: what a primitive must say of itself, nodes, scopes, checking and printing."""

@@ -1,0 +1,486 @@
+"""Mathematical notation: one small expression tree, written as Unicode, LaTeX or MathML.
+
+A primitive states its formula once, as a `Form` (``infix``, ``function``, ``power`` …).  The
+explainer builds `Expression` trees from forms, symbols and numbers, and a `Writer` turns a tree
+into text with the brackets that operator precedence asks for.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Precedence(IntEnum):
+    """How tightly a notation binds; a looser one inside a tighter one gets brackets."""
+
+    COMPARE = 0
+    SUM = 1
+    PRODUCT = 2
+    SIGN = 3
+    POWER = 4
+    CALL = 5
+    ATOM = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A named quantity, ``w`` with subscript ``12`` and superscript ``(3)`` for w₁₂⁽³⁾."""
+
+    base: str
+    subscript: str = ""
+    superscript: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A literal number; ``digits`` significant digits are shown, all that matter by default."""
+
+    value: float
+    digits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A form applied to arguments."""
+
+    form: Form
+    arguments: tuple[Expression, ...]
+
+
+Expression = Symbol | Number | Apply
+Piece = tuple[str, Precedence]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an operation is written.
+
+    Attributes
+    ----------
+    write : callable
+        ``write(writer, arguments)`` returns the text and its precedence.
+    shape : str
+        What kind of form it is (``infix``, ``function`` …), for simplification and tests.
+    """
+
+    write: Callable[[Writer, Sequence[Expression]], Piece]
+    shape: str
+
+
+def infix(unicode: str, latex: str, precedence: Precedence, *, associative: bool = False) -> Form:
+    """Return the form ``a ∘ b``; without ``associative`` an equal precedence on the right is
+    bracketed, so that ``a − (b − c)`` keeps its meaning."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        right = precedence if associative else Precedence(precedence + 1)
+        left_text = writer.bracketed(arguments[0], precedence)
+        # A number with a sign never follows an operator bare: 2·(−1), 3 − (−2).
+        right_text = writer.bracketed(arguments[1], right, signed=True)
+        return writer.infix(unicode, latex, left_text, right_text), precedence
+
+    return Form(write, "infix")
+
+
+def product() -> Form:
+    """Return the form of multiplication: ``w·x``, and ``2s`` for a number before a symbol."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        left, right = arguments
+        left_text = writer.bracketed(left, Precedence.PRODUCT)
+        right_text = writer.bracketed(right, Precedence.PRODUCT, signed=True)
+        if isinstance(left, Number) and not isinstance(right, Number) and _starts_bare(right):
+            return writer.juxtapose(left_text, right_text), Precedence.PRODUCT
+        return writer.infix("·", r" \cdot ", left_text, right_text), Precedence.PRODUCT
+
+    return Form(write, "product")
+
+
+def _starts_bare(expression: Expression) -> bool:
+    """Tell whether an expression can follow a coefficient without a sign between."""
+    if isinstance(expression, Symbol):
+        return True
+    return isinstance(expression, Apply) and expression.form.shape in {"power", "function"}
+
+
+def prefix(unicode: str, latex: str) -> Form:
+    """Return the form of a sign or a ``not`` before its operand."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        text = writer.bracketed(arguments[0], Precedence.SIGN, signed=True)
+        return writer.prefix(unicode, latex, text), Precedence.SIGN
+
+    return Form(write, "prefix")
+
+
+def function(name: str, latex: str | None = None) -> Form:
+    """Return the form ``name(a, b, …)``."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        texts = [writer.bracketed(each, Precedence.COMPARE) for each in arguments]
+        return writer.call(name, latex, texts), Precedence.CALL
+
+    return Form(write, "function")
+
+
+def fraction() -> Form:
+    """Return the form of division: a fraction where there is room, ``a/b`` in a line of text."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        return writer.fraction(arguments[0], arguments[1])
+
+    return Form(write, "fraction")
+
+
+def power() -> Form:
+    """Return the form of a power, with a raised exponent."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        base = writer.bracketed(arguments[0], Precedence.CALL, signed=True)
+        if isinstance(arguments[0], Symbol) and arguments[0].superscript:
+            base = writer.brackets(base)
+        return writer.power(base, arguments[1]), Precedence.POWER
+
+    return Form(write, "power")
+
+
+def exponential() -> Form:
+    """Return the form ``e^x``, written ``exp(x)`` in a line of text."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        return writer.exponential(arguments[0])
+
+    return Form(write, "function")
+
+
+def root() -> Form:
+    """Return the form of a square root."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        return writer.root(arguments[0]), Precedence.CALL
+
+    return Form(write, "function")
+
+
+def fence(left: str, right: str, latex_left: str, latex_right: str) -> Form:
+    """Return the form of something between bars or brackets, such as ``|x|``."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        text = writer.bracketed(arguments[0], Precedence.COMPARE)
+        return writer.fence((left, right), (latex_left, latex_right), text), Precedence.ATOM
+
+    return Form(write, "fence")
+
+
+def postfix(unicode: str, latex: str) -> Form:
+    """Return the form of a mark after its operand, such as a transpose."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        text = writer.bracketed(arguments[0], Precedence.CALL)
+        return writer.postfix(unicode, latex, text), Precedence.POWER
+
+    return Form(write, "postfix")
+
+
+def summation(index: str) -> Form:
+    """Return the form of a sum over a named index."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        text = writer.bracketed(arguments[0], Precedence.PRODUCT)
+        return writer.summation(index, text), Precedence.PRODUCT
+
+    return Form(write, "sum")
+
+
+def derivative() -> Form:
+    """Return the form ``∂a/∂b`` of a derivative of one quantity with respect to another."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        of, by = (writer.bracketed(each, Precedence.CALL) for each in arguments)
+        return writer.derivative(of, by)
+
+    return Form(write, "derivative")
+
+
+ADD = infix("+", "+", Precedence.SUM, associative=True)
+SUBTRACT = infix("−", "-", Precedence.SUM)
+MULTIPLY = product()
+NEGATE = prefix("−", "-")
+DIVIDE = fraction()
+DERIVATIVE = derivative()
+
+
+def format_number(value: float, digits: int | None = None) -> str:
+    """Write a number with a true minus sign; ``digits`` significant digits, or all that matter.
+
+    Examples
+    --------
+    >>> format_number(-2.0), format_number(0.1 + 0.2, 6), format_number(1e-9, 3)
+    ('−2', '0.3', '1e−9')
+    """
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = repr(float(value)) if digits is None else f"{value:.{digits}g}"
+    mantissa, _, exponent = text.partition("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    if exponent:
+        return f"{mantissa}e{int(exponent)}".replace("-", "−")
+    return mantissa.replace("-", "−")
+
+
+_SUBSCRIPTS = str.maketrans("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
+_SUPERSCRIPTS = str.maketrans("0123456789+-−=()nijkLT", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱʲᵏᴸᵀ")
+
+
+class Writer:
+    """Writes expressions as one line of Unicode text; the base of the other writers."""
+
+    def expression(self, expression: Expression) -> str:
+        """Write a whole expression."""
+        return self.piece(expression)[0]
+
+    def piece(self, expression: Expression) -> Piece:
+        """Write an expression and tell how tightly it binds."""
+        if isinstance(expression, Symbol):
+            return self.symbol(expression), Precedence.ATOM
+        if isinstance(expression, Number):
+            negative = expression.value < 0
+            return self.number(expression), Precedence.SIGN if negative else Precedence.ATOM
+        return expression.form.write(self, expression.arguments)
+
+    def bracketed(self, expression: Expression, least: Precedence, *, signed: bool = False) -> str:
+        """Write an argument, in brackets when it binds less tightly than ``least`` or when it
+        would put a sign right after an operator."""
+        text, precedence = self.piece(expression)
+        if precedence < least or (signed and precedence is Precedence.SIGN):
+            return self.brackets(text)
+        return text
+
+    def number(self, number: Number) -> str:
+        return format_number(number.value, number.digits)
+
+    def symbol(self, symbol: Symbol) -> str:
+        superscript = script(symbol.superscript, _SUPERSCRIPTS, "^")
+        return symbol.base + superscript + script(symbol.subscript, _SUBSCRIPTS, "_")
+
+    def brackets(self, text: str) -> str:
+        return f"({text})"
+
+    def infix(self, unicode: str, latex: str, left: str, right: str) -> str:
+        space = "" if unicode in "·" else " "
+        return f"{left}{space}{unicode}{space}{right}"
+
+    def juxtapose(self, left: str, right: str) -> str:
+        return f"{left}{right}" if not right[:1].isdigit() else f"{left}·{right}"
+
+    def prefix(self, unicode: str, latex: str, text: str) -> str:
+        return f"{unicode}{text}"
+
+    def postfix(self, unicode: str, latex: str, text: str) -> str:
+        return f"{text}{unicode}"
+
+    def call(self, name: str, latex: str | None, texts: Sequence[str]) -> str:
+        return f"{name}({', '.join(texts)})"
+
+    def fraction(self, above: Expression, below: Expression) -> Piece:
+        left = self.bracketed(above, Precedence.PRODUCT)
+        right = self.bracketed(below, Precedence.POWER, signed=True)
+        return f"{left}/{right}", Precedence.PRODUCT
+
+    def power(self, base: str, exponent: Expression) -> str:
+        text = self.bracketed(exponent, Precedence.CALL)
+        raised = text.translate(_SUPERSCRIPTS)
+        if isinstance(exponent, Number) and all(each in "⁰¹²³⁴⁵⁶⁷⁸⁹⁻" for each in raised):
+            return f"{base}{raised}"
+        return f"{base}^{text}"
+
+    def exponential(self, argument: Expression) -> Piece:
+        return f"exp({self.bracketed(argument, Precedence.COMPARE)})", Precedence.CALL
+
+    def root(self, argument: Expression) -> str:
+        return f"√{self.bracketed(argument, Precedence.ATOM)}"
+
+    def fence(self, unicode: tuple[str, str], latex: tuple[str, str], text: str) -> str:
+        return f"{unicode[0]}{text}{unicode[1]}"
+
+    def summation(self, index: str, text: str) -> str:
+        return f"Σ{script(index, _SUBSCRIPTS, '_')} {text}"
+
+    def derivative(self, of: str, by: str) -> Piece:
+        return f"∂{of}/∂{by}", Precedence.CALL
+
+
+def script(text: str, table: dict[int, int], mark: str) -> str:
+    """Raise or lower a text with Unicode's own letters, or with a mark when one is missing."""
+    if not text:
+        return ""
+    moved = text.translate(table)
+    if all(before != after or before in " ," for before, after in zip(text, moved, strict=True)):
+        return moved
+    return f"{mark}{text}" if len(text) == 1 else f"{mark}{{{text}}}"
+
+
+class LatexWriter(Writer):
+    """Writes expressions as LaTeX for mathematics mode."""
+
+    def number(self, number: Number) -> str:
+        text = format_number(number.value, number.digits).replace("−", "-")
+        if text == "NaN":
+            return r"\mathrm{NaN}"
+        text = text.replace("∞", r"\infty")
+        if "e" in text:
+            mantissa, _, exponent = text.partition("e")
+            return rf"{mantissa} \times 10^{{{exponent}}}"
+        return text
+
+    def symbol(self, symbol: Symbol) -> str:
+        base = latex_name(symbol.base)
+        upper = f"^{{{latex_script(symbol.superscript)}}}" if symbol.superscript else ""
+        lower = f"_{{{latex_script(symbol.subscript)}}}" if symbol.subscript else ""
+        return base + upper + lower
+
+    def brackets(self, text: str) -> str:
+        return rf"\left({text}\right)"
+
+    def infix(self, unicode: str, latex: str, left: str, right: str) -> str:
+        return f"{left} {latex.strip()} {right}"
+
+    def juxtapose(self, left: str, right: str) -> str:
+        return f"{left} {right}"
+
+    def prefix(self, unicode: str, latex: str, text: str) -> str:
+        return f"{latex}{text}"
+
+    def postfix(self, unicode: str, latex: str, text: str) -> str:
+        return f"{{{text}}}{latex}"
+
+    def call(self, name: str, latex: str | None, texts: Sequence[str]) -> str:
+        head = latex if latex is not None else rf"\operatorname{{{latex_escape(name)}}}"
+        return rf"{head}\left({', '.join(texts)}\right)"
+
+    def fraction(self, above: Expression, below: Expression) -> Piece:
+        top, bottom = self.expression(above), self.expression(below)
+        return rf"\frac{{{top}}}{{{bottom}}}", Precedence.PRODUCT
+
+    def power(self, base: str, exponent: Expression) -> str:
+        return f"{base}^{{{self.expression(exponent)}}}"
+
+    def exponential(self, argument: Expression) -> Piece:
+        return f"e^{{{self.expression(argument)}}}", Precedence.POWER
+
+    def root(self, argument: Expression) -> str:
+        return rf"\sqrt{{{self.expression(argument)}}}"
+
+    def fence(self, unicode: tuple[str, str], latex: tuple[str, str], text: str) -> str:
+        return rf"\left{latex[0]}{text}\right{latex[1]}"
+
+    def summation(self, index: str, text: str) -> str:
+        return rf"\sum_{{{latex_script(index)}}} {text}"
+
+    def derivative(self, of: str, by: str) -> Piece:
+        return rf"\frac{{\partial {of}}}{{\partial {by}}}", Precedence.CALL
+
+
+_GREEK_NAMES = frozenset(
+    (
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma "
+        "tau upsilon phi chi psi omega"
+    ).split()
+)
+
+
+def latex_escape(text: str) -> str:
+    """Escape the characters that LaTeX gives a meaning to."""
+    return "".join(f"\\{each}" if each in "_&%$#{}" else each for each in text)
+
+
+def latex_script(text: str) -> str:
+    """Write a subscript or superscript: words upright, single letters and digits as they are."""
+    if any(len(word) > 1 and word.isalpha() for word in text.replace(",", " ").split()):
+        return rf"\mathrm{{{latex_escape(text)}}}"
+    return latex_escape(text)
+
+
+def latex_name(name: str) -> str:
+    """Write a name: one letter in italics, a Greek letter as itself, a word upright."""
+    if name in _GREEK_NAMES:
+        return f"\\{name}"
+    if len(name) == 1:
+        return name
+    return rf"\mathrm{{{latex_escape(name)}}}"
+
+
+class MathmlWriter(Writer):
+    """Writes expressions as presentation MathML, without the surrounding ``<math>``."""
+
+    def number(self, number: Number) -> str:
+        return f"<mn>{html.escape(format_number(number.value, number.digits))}</mn>"
+
+    def symbol(self, symbol: Symbol) -> str:
+        base = f"<mi>{html.escape(symbol.base)}</mi>"
+        lower = f"<mtext>{html.escape(symbol.subscript)}</mtext>"
+        upper = f"<mtext>{html.escape(symbol.superscript)}</mtext>"
+        if symbol.subscript and symbol.superscript:
+            return f"<msubsup>{base}{lower}{upper}</msubsup>"
+        if symbol.subscript:
+            return f"<msub>{base}{lower}</msub>"
+        if symbol.superscript:
+            return f"<msup>{base}{upper}</msup>"
+        return base
+
+    def brackets(self, text: str) -> str:
+        return f"<mrow><mo>(</mo>{text}<mo>)</mo></mrow>"
+
+    def infix(self, unicode: str, latex: str, left: str, right: str) -> str:
+        return f"<mrow>{left}<mo>{html.escape(unicode)}</mo>{right}</mrow>"
+
+    def juxtapose(self, left: str, right: str) -> str:
+        return f"<mrow>{left}<mo>&#x2062;</mo>{right}</mrow>"
+
+    def prefix(self, unicode: str, latex: str, text: str) -> str:
+        return f"<mrow><mo>{html.escape(unicode)}</mo>{text}</mrow>"
+
+    def postfix(self, unicode: str, latex: str, text: str) -> str:
+        return f"<msup>{text}<mo>{html.escape(unicode)}</mo></msup>"
+
+    def call(self, name: str, latex: str | None, texts: Sequence[str]) -> str:
+        inner = "<mo>,</mo>".join(texts)
+        return (
+            f"<mrow><mi>{html.escape(name)}</mi><mo>&#x2061;</mo>"
+            f"<mrow><mo>(</mo>{inner}<mo>)</mo></mrow></mrow>"
+        )
+
+    def fraction(self, above: Expression, below: Expression) -> Piece:
+        top, bottom = self.expression(above), self.expression(below)
+        return f"<mfrac>{top}{bottom}</mfrac>", Precedence.PRODUCT
+
+    def power(self, base: str, exponent: Expression) -> str:
+        return f"<msup><mrow>{base}</mrow>{self.expression(exponent)}</msup>"
+
+    def exponential(self, argument: Expression) -> Piece:
+        return f"<msup><mi>e</mi>{self.expression(argument)}</msup>", Precedence.POWER
+
+    def root(self, argument: Expression) -> str:
+        return f"<msqrt>{self.expression(argument)}</msqrt>"
+
+    def fence(self, unicode: tuple[str, str], latex: tuple[str, str], text: str) -> str:
+        left, right = (html.escape(each) for each in unicode)
+        return f"<mrow><mo>{left}</mo>{text}<mo>{right}</mo></mrow>"
+
+    def summation(self, index: str, text: str) -> str:
+        return f"<mrow><munder><mo>∑</mo><mtext>{html.escape(index)}</mtext></munder>{text}</mrow>"
+
+    def derivative(self, of: str, by: str) -> Piece:
+        text = f"<mfrac><mrow><mo>∂</mo>{of}</mrow><mrow><mo>∂</mo>{by}</mrow></mfrac>"
+        return text, Precedence.CALL
+
+
+UNICODE = Writer()
+LATEX = LatexWriter()
+MATHML = MathmlWriter()

@@ -1,0 +1,185 @@
+"""Arithmetic: sums, products, quotients, powers and remainders, entry by entry."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from backlight.graph import notation
+from backlight.graph.notation import function, power
+from backlight.graph.primitive import Facts, Kink, Operand
+from backlight.ops.exponential import LOG
+from backlight.ops.logical import EQUAL
+from backlight.ops.piecewise import WHERE
+from backlight.ops.rules import elementwise
+
+INF = math.inf
+NAN = math.nan
+
+ADD = elementwise(
+    "add",
+    lambda xp, a, b: a + b,
+    lambda y, a, b: 1.0,
+    lambda y, a, b: 1.0,
+    takes="numeric",
+    formula=notation.ADD,
+    symbol="s",
+    special=(((INF, -INF), NAN), ((INF, 1.0), INF), ((NAN, 1.0), NAN)),
+    facts=Facts(commutative=True, associative=True, left_identity=0.0, right_identity=0.0),
+    onnx="Add",
+    description="The sum of two operands.",
+)
+
+SUB = elementwise(
+    "sub",
+    lambda xp, a, b: a - b,
+    lambda y, a, b: 1.0,
+    lambda y, a, b: -1.0,
+    takes="numeric",
+    formula=notation.SUBTRACT,
+    symbol="s",
+    special=(((INF, INF), NAN), ((1.0, INF), -INF)),
+    facts=Facts(right_identity=0.0),
+    onnx="Sub",
+    description="The difference of two operands.",
+)
+
+MUL = elementwise(
+    "mul",
+    lambda xp, a, b: a * b,
+    lambda y, a, b: b,
+    lambda y, a, b: a,
+    takes="numeric",
+    formula=notation.MULTIPLY,
+    symbol="p",
+    special=(((0.0, INF), NAN), ((-2.0, INF), -INF)),
+    facts=Facts(commutative=True, associative=True, left_identity=1.0, right_identity=1.0),
+    onnx="Mul",
+    description="The product of two operands.",
+)
+
+DIV = elementwise(
+    "div",
+    lambda xp, a, b: a / b,
+    lambda y, a, b: 1.0 / b,
+    lambda y, a, b: -y / b,
+    formula=notation.DIVIDE,
+    symbol="q",
+    domain="a divisor other than 0",
+    special=(((1.0, 0.0), INF), ((-1.0, 0.0), -INF), ((0.0, 0.0), NAN), ((1.0, INF), 0.0)),
+    facts=Facts(right_identity=1.0),
+    onnx="Div",
+    description="The quotient of two operands.",
+)
+
+NEG = elementwise(
+    "neg",
+    lambda xp, x: -x,
+    lambda y, x: -1.0,
+    takes="numeric",
+    formula=notation.NEGATE,
+    symbol="n",
+    special=(((INF,), -INF),),
+    facts=Facts(involution=True),
+    onnx="Neg",
+    description="The operand with its sign turned.",
+)
+
+
+def _power_by_base(y: Operand, base: Operand, exponent: Operand) -> Operand:
+    """d(bᵉ)/db = e·bᵉ⁻¹, written without a superfluous power for the exponents 1 and 2."""
+    constant = exponent.constant
+    if constant == 1.0:
+        return base**0.0
+    if constant == 2.0:
+        return 2.0 * base
+    if constant is not None:
+        return constant * base ** (constant - 1.0)
+    # At e = 0 the rule must give 0 even where b = 0 makes bᵉ⁻¹ infinite.
+    zero = EQUAL(exponent, 0.0)
+    safe = WHERE(zero, 1.0, exponent)
+    return WHERE(zero, 0.0, exponent * base ** (safe - 1.0))
+
+
+def _power_by_exponent(y: Operand, base: Operand, exponent: Operand) -> Operand:
+    """d(bᵉ)/de = bᵉ·ln b; 0 at b = 0 for e ≥ 0, the limit from the right."""
+    zero = EQUAL(base, 0.0)
+    return WHERE(zero, 0.0 * y, y * LOG(WHERE(zero, 1.0, base)))
+
+
+def _power(xp: Any, base: Any, exponent: Any) -> Any:
+    return base**exponent
+
+
+POW = elementwise(
+    "pow",
+    _power,
+    _power_by_base,
+    _power_by_exponent,
+    takes="numeric",
+    formula=power(),
+    symbol="u",
+    domain="a positive base, or an integer exponent",
+    special=(
+        ((0.0, 0.0), 1.0),
+        ((NAN, 0.0), 1.0),
+        ((1.0, NAN), 1.0),
+        ((-1.0, 0.5), NAN),
+        ((0.0, -1.0), INF),
+        ((2.0, INF), INF),
+    ),
+    facts=Facts(right_identity=1.0),
+    onnx="Pow",
+    description="The first operand raised to the second.",
+)
+
+REMAINDER = elementwise(
+    "remainder",
+    lambda xp, a, b: xp.remainder(a, b),
+    lambda y, a, b: 1.0,
+    lambda y, a, b: -FLOOR_DIVIDE(a, b),
+    takes="numeric",
+    formula=function("mod"),
+    domain="a divisor other than 0",
+    kink=Kink(
+        lambda xp, a, b: xp.remainder(a, b) == 0,
+        "at a multiple of the divisor, where it jumps, the derivative is that of the branch above",
+    ),
+    onnx="Mod",
+    description="The remainder of the floored division, with the divisor's sign.",
+)
+
+FLOOR_DIVIDE = elementwise(
+    "floor_divide",
+    lambda xp, a, b: xp.floor_divide(a, b),
+    lambda y, a, b: 0.0,
+    lambda y, a, b: 0.0,
+    takes="numeric",
+    formula=function("floor_divide"),
+    domain="a divisor other than 0",
+    kink=Kink(
+        lambda xp, a, b: xp.remainder(a, b) == 0,
+        "the derivative is 0, also at a multiple of the divisor, where it jumps",
+    ),
+    description="The quotient rounded down.",
+)
+
+HYPOT = elementwise(
+    "hypot",
+    lambda xp, a, b: xp.hypot(a, b),
+    lambda y, a, b: _safe_quotient(a, y),
+    lambda y, a, b: _safe_quotient(b, y),
+    formula=function("hypot"),
+    special=(((INF, NAN), INF), ((3.0, 4.0), 5.0)),
+    kink=Kink(
+        lambda xp, a, b: xp.logical_and(a == 0, b == 0),
+        "both derivatives at the origin are taken as 0",
+    ),
+    facts=Facts(commutative=True),
+    description="The length of the hypotenuse, √(a² + b²).",
+)
+
+
+def _safe_quotient(a: Operand, y: Operand) -> Operand:
+    """a/y, and 0 where both vanish."""
+    return a / WHERE(EQUAL(y, 0.0), 1.0, y)

@@ -1,0 +1,252 @@
+"""Matrix products and indexing, put together from primitives.
+
+These stand behind the operators ``@`` and ``x[…]``; they work on anything that records.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from backlight.errors import DtypeError, ShapeError, TracedValueError
+from backlight.ops.arithmetic import ADD, MUL
+from backlight.ops.contract import CONTRACT
+from backlight.ops.index import GATHER
+from backlight.ops.logical import LESS
+from backlight.ops.move import BROADCAST, FLIP, PERMUTE, RESHAPE, SLICE
+from backlight.ops.piecewise import WHERE
+
+
+def reshape(x: Any, shape: tuple[int, ...]) -> Any:
+    """Reshape, or return the operand when it has the shape already."""
+    return x if x.shape == shape else RESHAPE(x, shape=shape)
+
+
+def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """Broadcast, or return the operand when it has the shape already."""
+    return x if x.shape == shape else BROADCAST(x, shape=shape)
+
+
+def permute(x: Any, axes: tuple[int, ...]) -> Any:
+    """Permute axes, or return the operand when they are in order already."""
+    return x if axes == tuple(range(x.ndim)) else PERMUTE(x, axes=axes)
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """The matrix product over the last two axes, earlier ones broadcast.
+
+    An axis of size 1 that meets a longer one is dropped from its operand's labels instead of
+    being repeated.
+    """
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError(
+            f"matmul: the operands {a.shape} and {b.shape} need at least one axis each; "
+            f"multiply scalars with *."
+        )
+    inner_a, inner_b = a.shape[-1], b.shape[-2 if b.ndim > 1 else -1]
+    if inner_a != inner_b:
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: the last axis of the first "
+            f"({inner_a}) must equal the {'second-last' if b.ndim > 1 else 'only'} axis of the "
+            f"second ({inner_b})."
+        )
+    batch_a = a.shape[:-2] if a.ndim > 1 else ()
+    batch_b = b.shape[:-2] if b.ndim > 1 else ()
+    try:
+        batch = np.broadcast_shapes(batch_a, batch_b)
+    except ValueError:
+        raise ShapeError(
+            f"matmul: the leading axes of {a.shape} and {b.shape} do not broadcast."
+        ) from None
+    count = len(batch)
+    row, column, summed = count, count + 1, count + 2
+    a, labels_a = _drop_ones(a, batch_a, batch)
+    b, labels_b = _drop_ones(b, batch_b, batch)
+    left = (*labels_a, *((row,) if len(a.shape) > len(labels_a) + 1 else ()), summed)
+    right = (*labels_b, summed, *((column,) if len(b.shape) > len(labels_b) + 1 else ()))
+    made = tuple(
+        label
+        for label in (*range(count), row, column)
+        if label in left or label in right
+    )
+    product = CONTRACT(a, b, left=left, right=right, result=made)
+    rows = (product.shape[made.index(row)],) if row in made else ()
+    columns = (product.shape[made.index(column)],) if column in made else ()
+    return reshape(product, (*batch, *rows, *columns))
+
+
+def _drop_ones(x: Any, own: tuple[int, ...], batch: tuple[int, ...]) -> tuple[Any, list[int]]:
+    """Remove the leading axes of size 1 and return the labels of those that stay."""
+    offset = len(batch) - len(own)
+    labels = [offset + axis for axis, size in enumerate(own) if size != 1]
+    kept = tuple(size for size in own if size != 1)
+    return reshape(x, (*kept, *x.shape[len(own) :])), labels
+
+
+def take(x: Any, indices: Any, axis: int) -> Any:
+    """The entries at integer positions along an axis."""
+    return GATHER(x, indices, axis=axis)
+
+
+def getitem(x: Any, key: Any) -> Any:
+    """Basic and advanced indexing as in NumPy, from slices, flips, reshapes and one gather.
+
+    Raises
+    ------
+    ShapeError
+        For an index out of range or too many indices.
+    TracedValueError
+        For a Boolean mask whose value is not known while tracing, since the result's shape would
+        depend on it.
+    """
+    keys = _expand_keys(x, key if isinstance(key, tuple) else (key,))
+    starts, stops, steps, flips = [], [], [], []
+    shape: list[int] = []
+    gathers: list[tuple[int, Any]] = []  # position in ``shape`` and the integer positions
+    axis = 0
+    for each in keys:
+        if each is None:
+            shape.append(1)
+            continue
+        size = x.shape[axis]
+        if isinstance(each, slice):
+            start, count, step, flipped = _slice_bounds(each, size)
+            stop = start + (count - 1) * step + 1 if count else start
+            if flipped:
+                flips.append(axis)
+            shape.append(count)
+        elif isinstance(each, int):
+            if not -size <= each < size:
+                raise ShapeError(
+                    f"index {each} is out of range for axis {axis} with {size} entries of a "
+                    f"tensor of shape {x.shape}."
+                )
+            start, step = each % size, 1
+            stop = start + 1
+        else:
+            start, stop, step = 0, size, 1
+            gathers.append((len(shape), each))
+            shape.append(size)
+        starts.append(start)
+        stops.append(stop)
+        steps.append(step)
+        axis += 1
+    if any(
+        bounds != (0, size, 1) for bounds, size in zip(zip(starts, stops, steps), x.shape)
+    ):
+        x = SLICE(x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+    if flips:
+        x = FLIP(x, axes=tuple(flips))
+    x = reshape(x, tuple(shape))
+    return _gather_many(x, gathers, keys) if gathers else x
+
+
+def _slice_bounds(key: slice, size: int) -> tuple[int, int, int, bool]:
+    """Return the start, count and positive step of a slice, and whether it runs backwards."""
+    positions = range(*key.indices(size))
+    if not positions:
+        return 0, 0, 1, False
+    if positions.step > 0:
+        return positions[0], len(positions), positions.step, False
+    return positions[-1], len(positions), -positions.step, True
+
+
+def _expand_keys(x: Any, keys: tuple[Any, ...]) -> list[Any]:
+    """Replace ellipses and Boolean masks and fill up with full slices."""
+    found: list[Any] = []
+    for each in keys:
+        if each is None or each is Ellipsis or isinstance(each, slice):
+            found.append(each)
+        elif isinstance(each, (bool, np.bool_)):
+            raise DtypeError("A tensor cannot be indexed by one True or False; use bl.where.")
+        elif isinstance(each, (int, np.integer)):
+            found.append(int(each))
+        else:
+            found.extend(_index_arrays(x, each))
+    if sum(each is Ellipsis for each in found) > 1:
+        raise ShapeError("An index can hold only one ellipsis (…).")
+    used = sum(each is not None and each is not Ellipsis for each in found)
+    if used > x.ndim:
+        raise ShapeError(f"{used} indices are too many for a tensor of shape {x.shape}.")
+    missing = [slice(None)] * (x.ndim - used)
+    if any(each is Ellipsis for each in found):
+        at = next(k for k, each in enumerate(found) if each is Ellipsis)
+        return [*found[:at], *missing, *found[at + 1 :]]
+    return [*found, *missing]
+
+
+def _index_arrays(x: Any, key: Any) -> list[Any]:
+    """Return a key that is not basic as integer position arrays, one per axis that it covers."""
+    if hasattr(key, "record"):
+        value = key.known_value
+        if key.dtype.kind == "b":
+            if value is None:
+                raise TracedValueError(
+                    "A Boolean mask chooses a number of entries that is not known while tracing; "
+                    "use bl.where(mask, x, 0) instead."
+                )
+            return [*np.nonzero(np.asarray(value))]
+        if key.dtype.kind not in "iu":
+            raise DtypeError(f"Positions must be integers or Booleans, not {key.dtype}.")
+        if value is not None and key.ndim == 0:
+            return [operator.index(np.asarray(value).item())]
+        return [key]
+    array = np.asarray(key)
+    if array.dtype.kind == "b":
+        return [*np.nonzero(array)]
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise DtypeError(
+            f"A tensor is indexed by integers, slices, None, … or integer arrays, not "
+            f"{type(key).__name__}."
+        )
+    return [array]
+
+
+def _gather_many(x: Any, gathers: list[tuple[int, Any]], keys: list[Any]) -> Any:
+    """Gather along one or several axes at once with positions that broadcast together."""
+    axes = [axis for axis, _ in gathers]
+    if len(gathers) == 1:
+        return GATHER(x, gathers[0][1], axis=axes[0])
+    # Several position arrays: make their axes one and compute row-major positions in it.
+    together = axes == list(range(axes[0], axes[0] + len(axes))) and _adjacent(keys)
+    front = axes[0] if together else 0
+    rest = [axis for axis in range(x.ndim) if axis not in axes]
+    order = (*rest[:front], *axes, *rest[front:])
+    sizes = [x.shape[axis] for axis in axes]
+    x = permute(x, order)
+    merged = reshape(
+        x, (*x.shape[:front], math.prod(sizes), *x.shape[front + len(axes) :])
+    )
+    flat: Any = None
+    for size, (_, positions) in zip(sizes, gathers):
+        checked = _non_negative(positions, size)
+        flat = checked if flat is None else _plus(_times(flat, size), checked)
+    return GATHER(merged, flat, axis=front)
+
+
+def _adjacent(keys: list[Any]) -> bool:
+    """Whether the position arrays stand side by side in the key, None and integers counted."""
+    places = [k for k, each in enumerate(keys) if each is not None and not isinstance(each, slice)]
+    return places == list(range(places[0], places[0] + len(places)))
+
+
+def _non_negative(positions: Any, size: int) -> Any:
+    if hasattr(positions, "record"):
+        return WHERE(LESS(positions, 0), ADD(positions, size), positions)
+    array = np.asarray(positions)
+    if array.size and (array.max() >= size or array.min() < -size):
+        raise ShapeError(f"A position is out of range for an axis of {size} entries.")
+    return np.where(array < 0, array + size, array)
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return ADD(a, b) if hasattr(a, "record") or hasattr(b, "record") else a + b
+
+
+def _times(a: Any, size: int) -> Any:
+    return MUL(a, size) if hasattr(a, "record") else a * size

@@ -1,0 +1,71 @@
+"""Leaves: the values that come from outside the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backlight.errors import MissingRuleError
+from backlight.graph.notation import function
+from backlight.graph.primitive import REGISTRY, Dtype, Kind, Primitive, Shape, Spec
+
+
+def _no_value(name: str) -> Any:
+    def evaluate(xp: Any, **attributes: Any) -> Any:
+        raise MissingRuleError(f"A leaf of kind {name!r} has no value of its own; supply one.")
+
+    return evaluate
+
+
+def _declared(shape: Shape, dtype: Dtype) -> Spec:
+    return Spec(shape, dtype)
+
+
+def _leaf(name: str, what: str) -> Primitive:
+    return REGISTRY.add(
+        Primitive(
+            name,
+            Kind.LEAF,
+            _declared,
+            _no_value(name),
+            formula=function(name),
+            description=what,
+        )
+    )
+
+
+PARAMETER = _leaf("parameter", "A value that gradients flow to and training changes.")
+INPUT = _leaf("input", "A value that is given from outside, such as data.")
+
+
+class Literal:
+    """A fixed array inside a graph, compared by identity so that it can be an attribute."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, array: Any) -> None:
+        self.array = np.asarray(array)
+        self.array.flags.writeable = False
+
+    def __repr__(self) -> str:
+        if self.array.ndim == 0:
+            return repr(self.array.item())
+        return f"<literal {self.array.dtype}{list(self.array.shape)}>"
+
+
+def _literal_spec(value: Literal) -> Spec:
+    return Spec(value.array.shape, value.array.dtype)
+
+
+CONSTANT = REGISTRY.add(
+    Primitive(
+        "constant",
+        Kind.LEAF,
+        _literal_spec,
+        lambda xp, value: value.array,
+        formula=function("constant"),
+        onnx="Constant",
+        description="A number or array written in the program.",
+    )
+)

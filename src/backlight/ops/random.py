@@ -1,0 +1,124 @@
+"""Counter-based random numbers: Philox4x32-10.
+
+J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw, "Parallel random numbers: as easy as 1, 2,
+3", SC 2011.  Each number is a pure function of (seed, stream, step, position), so the same bits
+come out in any order, on any number of threads, in the reference and in compiled code.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from backlight.errors import DtypeError
+from backlight.graph.notation import function
+from backlight.graph.primitive import REGISTRY, Dtype, Kind, Primitive, Shape, Spec
+
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+_MASK = 0xFFFFFFFF
+
+
+def philox(counter: np.ndarray[Any, Any], key: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """Return the four 32-bit outputs of Philox4x32-10 for each counter.
+
+    Parameters
+    ----------
+    counter : ndarray of uint32 in uint64, shape (n, 4)
+        The counters.
+    key : pair of int
+        Two 32-bit words.
+
+    Returns
+    -------
+    ndarray of uint32, shape (n, 4)
+    """
+    c0, c1, c2, c3 = (counter[:, k].astype(np.uint64) for k in range(4))
+    k0, k1 = key
+    for _ in range(10):
+        p0, p1 = c0 * _M0, c2 * _M1
+        c0, c1, c2, c3 = (
+            (p1 >> _HALF) ^ c1 ^ np.uint64(k0),
+            p1 & _LOW,
+            (p0 >> _HALF) ^ c3 ^ np.uint64(k1),
+            p0 & _LOW,
+        )
+        k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
+    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+
+
+def bits(seed: int, stream: int, step: int, count: int) -> np.ndarray[Any, Any]:
+    """Return ``count`` random 32-bit words of one stream at one step.
+
+    Word ``i`` is output ``i % 4`` of the block with counter (i // 4, stream, step's low and high
+    half) under the key made of the seed's low and high half.
+
+    Examples
+    --------
+    >>> bits(0, 0, 0, 3).dtype
+    dtype('uint32')
+    """
+    blocks = -(-count // 4)
+    counter = np.empty((blocks, 4), np.uint64)
+    counter[:, 0] = np.arange(blocks, dtype=np.uint64) & _LOW
+    counter[:, 1] = stream & _MASK
+    counter[:, 2] = step & _MASK
+    counter[:, 3] = (step >> 32) & _MASK
+    return philox(counter, (seed & _MASK, (seed >> 32) & _MASK)).reshape(-1)[:count]
+
+
+def uniform(
+    seed: int, stream: int, step: int, shape: Shape, dtype: Dtype
+) -> np.ndarray[Any, Any]:
+    """Return numbers in [0, 1): the top 24 bits of a word for float32, 53 of two for float64."""
+    count = math.prod(shape)
+    if np.dtype(dtype) == np.float32:
+        words = bits(seed, stream, step, count)
+        return ((words >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)).reshape(shape)
+    words = bits(seed, stream, step, 2 * count).astype(np.uint64)
+    high, low = words[0::2] >> np.uint64(5), words[1::2] >> np.uint64(6)
+    return ((high * np.uint64(2**26) + low).astype(np.float64) * 2.0**-53).reshape(shape)
+
+
+def permutation(seed: int, stream: int, step: int, count: int) -> np.ndarray[Any, Any]:
+    """Return a random order of ``range(count)``: the order of 64-bit random keys.
+
+    Equal keys, at a chance of about n²/2⁶⁵, keep their first order, so the result is always a
+    permutation.
+
+    Examples
+    --------
+    >>> sorted(permutation(7, 1, 0, 5).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    words = bits(seed, stream, step, 2 * count).astype(np.uint64)
+    return np.argsort((words[0::2] << _HALF) | words[1::2], stable=True)
+
+
+def _uniform_spec(seed: Spec, step: Spec, stream: int, shape: Shape, dtype: Dtype) -> Spec:
+    for name, spec in (("seed", seed), ("step", step)):
+        if spec.shape != () or spec.dtype.kind not in "iu":
+            raise DtypeError(f"random_uniform: the {name} must be one integer, not {spec}.")
+    if np.dtype(dtype).kind != "f":
+        raise DtypeError(f"random_uniform gives floating-point numbers, not {dtype}.")
+    return Spec(tuple(shape), np.dtype(dtype))
+
+
+RANDOM_UNIFORM = REGISTRY.add(
+    Primitive(
+        "random_uniform",
+        Kind.RANDOM,
+        _uniform_spec,
+        lambda xp, seed, step, stream, shape, dtype: xp.asarray(
+            uniform(int(seed), stream, int(step), shape, dtype)
+        ),
+        formula=function("uniform"),
+        symbol="r",
+        stops_gradient="random numbers depend on no other value",
+        description="Numbers in [0, 1), a pure function of seed, stream, step and position.",
+    )
+)

@@ -1,0 +1,293 @@
+"""Reductions: each entry of the result is made from all entries along some axes.
+
+The reduced axes leave the shape.  A local derivative has the shape of the input: it says how much
+the reduced entry changes with each entry that went into it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from backlight.errors import ShapeError
+from backlight.graph.notation import Form, function
+from backlight.graph.primitive import (
+    REGISTRY,
+    Array,
+    Kind,
+    Kink,
+    Operand,
+    Partial,
+    Primitive,
+    Shape,
+    Spec,
+    Transpose,
+)
+from backlight.ops.convert import CAST
+from backlight.ops.logical import EQUAL
+from backlight.ops.rules import BOOL, Category, accept
+
+INDEX = np.dtype(np.int64)
+
+
+def kept_shape(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    """Return a shape with the reduced axes kept as size 1."""
+    return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+
+
+def expand(reduced: Operand, shape: Shape, axes: tuple[int, ...]) -> Any:
+    """Repeat a reduced tensor along the axes that were reduced, to a given shape."""
+    from backlight.ops.move import BROADCAST, RESHAPE  # import here: a move back is a reduction
+
+    kept = kept_shape(shape, axes)
+    widened = reduced if reduced.shape == kept else RESHAPE(reduced, shape=kept)
+    return widened if kept == shape else BROADCAST(widened, shape=shape)
+
+
+def _reduction(
+    name: str,
+    evaluate: Callable[..., Array],
+    *,
+    takes: Category,
+    gives: np.dtype[Any] | None = None,
+    needs_entries: bool = False,
+    partial: Partial | None = None,
+    transpose: Transpose | None = None,
+    formula: Form,
+    symbol: str = "v",
+    kink: Kink | None = None,
+    stops_gradient: str = "",
+    onnx: str | None = None,
+    description: str = "",
+) -> Primitive:
+    def specify(x: Spec, axes: tuple[int, ...]) -> Spec:
+        accept(name, x.dtype, takes)
+        if any(not 0 <= axis < len(x.shape) for axis in axes) or len(set(axes)) != len(axes):
+            raise ShapeError(f"{name}: axes {axes} do not fit the shape {x.shape}.")
+        if needs_entries and 0 in (x.shape[axis] for axis in axes):
+            raise ShapeError(
+                f"{name}: the shape {x.shape} has no entries along axes {axes}, and {name} of "
+                f"nothing has no value."
+            )
+        shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
+        return Spec(shape, gives or x.dtype)
+
+    return REGISTRY.add(
+        Primitive(
+            name,
+            Kind.REDUCE,
+            specify,
+            evaluate,
+            partials=None if partial is None else (partial,),
+            transposes=None if transpose is None else (transpose,),
+            formula=formula,
+            symbol=symbol,
+            kink=kink,
+            stops_gradient=stops_gradient,
+            onnx=onnx,
+            description=description,
+        )
+    )
+
+
+def _sum(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    return xp.sum(x, axis=axes, dtype=x.dtype)
+
+
+SUM = _reduction(
+    "sum",
+    _sum,
+    takes="numeric",
+    transpose=lambda upstream, y, x, axes: expand(upstream, x.shape, axes),
+    formula=function("Σ", r"\sum"),
+    symbol="s",
+    onnx="ReduceSum",
+    description="The sum of the entries along axes.",
+)
+
+
+def _prod(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    return xp.prod(x, axis=axes, dtype=x.dtype)
+
+
+def _running_product(x: Operand, reverse: bool) -> Operand:
+    """Product of the entries before each one along the last axis (after it, when reversed).
+
+    Built by doubling the stride (Hillis and Steele 1986), so that no division is needed and the
+    derivatives of every order are right where entries are zero.
+    """
+    from backlight.ops.move import PAD, SLICE  # import here: a move back is a reduction
+
+    def shifted(value: Operand, by: int) -> Operand:
+        rest, size = value.shape[:-1], value.shape[-1]
+        start, stop = (by, size) if reverse else (0, size - by)
+        zeros = (0,) * len(rest)
+        part = SLICE(
+            value, starts=(*zeros, start), stops=(*rest, stop), steps=(1,) * value.ndim
+        )
+        low, high = ((0, by) if reverse else (by, 0))
+        padded: Operand = PAD(
+            part, before=(*zeros, low), after=(*zeros, high), between=(0,) * value.ndim, fill=1.0
+        )
+        return padded
+
+    size = x.shape[-1]
+    product = shifted(x, 1)
+    by = 1
+    while by < size:
+        product = product * shifted(product, by)
+        by *= 2
+    return product
+
+
+def _prod_partial(y: Operand, x: Operand, axes: tuple[int, ...]) -> Any:
+    """The product of all the other entries: those before times those after."""
+    from backlight.ops.move import PERMUTE, RESHAPE  # import here: a move back is a reduction
+
+    if not axes or 0 in x.shape:
+        return y * 0.0 + 1.0 if not axes else x * 0.0
+    rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    order = (*rest, *axes)
+    front = PERMUTE(x, axes=order)
+    count = math.prod(x.shape[axis] for axis in axes)
+    lined = RESHAPE(front, shape=(*(x.shape[axis] for axis in rest), count))
+    others = _running_product(lined, False) * _running_product(lined, True)
+    back = tuple(sorted(range(x.ndim), key=order.__getitem__))
+    return PERMUTE(RESHAPE(others, shape=front.shape), axes=back)
+
+
+PROD = _reduction(
+    "prod",
+    _prod,
+    takes="numeric",
+    partial=_prod_partial,
+    formula=function("Π", r"\prod"),
+    symbol="p",
+    onnx="ReduceProd",
+    description="The product of the entries along axes.",
+)
+
+
+def _extreme_partial(y: Operand, x: Operand, axes: tuple[int, ...]) -> Any:
+    chosen = CAST(EQUAL(x, expand(y, x.shape, axes)), dtype=x.dtype)
+    return chosen / expand(SUM(chosen, axes=axes), x.shape, axes)
+
+
+def _tied(extreme: str) -> Callable[..., Array]:
+    def at(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+        chosen = x == getattr(xp, extreme)(x, axis=axes, keepdims=True)
+        several = xp.sum(xp.astype(chosen, np.int64), axis=axes, keepdims=True) > 1
+        return xp.logical_and(chosen, several)
+
+    return at
+
+
+MAX = _reduction(
+    "max",
+    lambda xp, x, axes: xp.max(x, axis=axes),
+    takes="numeric",
+    needs_entries=True,
+    partial=_extreme_partial,
+    formula=function("max", r"\max"),
+    kink=Kink(_tied("max"), "entries that tie for the maximum share the gradient equally"),
+    onnx="ReduceMax",
+    description="The largest entry along axes.",
+)
+
+MIN = _reduction(
+    "min",
+    lambda xp, x, axes: xp.min(x, axis=axes),
+    takes="numeric",
+    needs_entries=True,
+    partial=_extreme_partial,
+    formula=function("min", r"\min"),
+    kink=Kink(_tied("min"), "entries that tie for the minimum share the gradient equally"),
+    onnx="ReduceMin",
+    description="The smallest entry along axes.",
+)
+
+ANY = _reduction(
+    "any",
+    lambda xp, x, axes: xp.any(x, axis=axes),
+    takes="any",
+    gives=BOOL,
+    formula=function("any"),
+    stops_gradient="its result is true or false",
+    description="Whether any entry along axes is true.",
+)
+
+ALL = _reduction(
+    "all",
+    lambda xp, x, axes: xp.all(x, axis=axes),
+    takes="any",
+    gives=BOOL,
+    formula=function("all"),
+    stops_gradient="its result is true or false",
+    description="Whether every entry along axes is true.",
+)
+
+
+def _position_of(extreme: str) -> Callable[..., Array]:
+    def evaluate(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+        rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
+        front = xp.permute_dims(x, (*rest, *axes))
+        lined = xp.reshape(front, (*(x.shape[axis] for axis in rest), -1))
+        return xp.astype(xp.asarray(getattr(xp, extreme)(lined, axis=-1)), np.int64)
+
+    return evaluate
+
+
+ARGMAX = _reduction(
+    "argmax",
+    _position_of("argmax"),
+    takes="numeric",
+    gives=INDEX,
+    needs_entries=True,
+    formula=function("argmax", r"\operatorname{argmax}"),
+    stops_gradient="its result is a position",
+    onnx="ArgMax",
+    description="The position of the first largest entry along axes, in row-major order.",
+)
+
+ARGMIN = _reduction(
+    "argmin",
+    _position_of("argmin"),
+    takes="numeric",
+    gives=INDEX,
+    needs_entries=True,
+    formula=function("argmin", r"\operatorname{argmin}"),
+    stops_gradient="its result is a position",
+    onnx="ArgMin",
+    description="The position of the first smallest entry along axes, in row-major order.",
+)
+
+
+def _cumulative_spec(x: Spec, axis: int) -> Spec:
+    accept("cumulative_sum", x.dtype, "numeric")
+    if not 0 <= axis < len(x.shape):
+        raise ShapeError(f"cumulative_sum: axis {axis} does not fit the shape {x.shape}.")
+    return x
+
+
+def _cumulative_back(upstream: Operand, y: Operand, x: Operand, axis: int) -> Any:
+    from backlight.ops.move import FLIP  # import here: a move back is a reduction
+
+    turned = CUMULATIVE_SUM(FLIP(upstream, axes=(axis,)), axis=axis)
+    return FLIP(turned, axes=(axis,))
+
+
+CUMULATIVE_SUM = REGISTRY.add(
+    Primitive(
+        "cumulative_sum",
+        Kind.SCAN,
+        _cumulative_spec,
+        lambda xp, x, axis: xp.cumulative_sum(x, axis=axis, dtype=x.dtype),
+        transposes=(_cumulative_back,),
+        formula=function("cumsum"),
+        onnx="CumSum",
+        description="The sum of the entries up to each one along an axis.",
+    )
+)

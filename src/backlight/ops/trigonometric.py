@@ -1,0 +1,149 @@
+"""Trigonometric and hyperbolic functions and their inverses, entry by entry."""
+
+from __future__ import annotations
+
+import math
+
+from backlight.graph.notation import function
+from backlight.ops.exponential import SQRT
+from backlight.ops.rules import elementwise
+
+INF = math.inf
+NAN = math.nan
+
+SIN = elementwise(
+    "sin",
+    lambda xp, x: xp.sin(x),
+    lambda y, x: COS(x),
+    formula=function("sin", r"\sin"),
+    special=(((0.0,), 0.0), ((INF,), NAN)),
+    onnx="Sin",
+    description="The sine of an angle in radians.",
+)
+
+COS = elementwise(
+    "cos",
+    lambda xp, x: xp.cos(x),
+    lambda y, x: -SIN(x),
+    formula=function("cos", r"\cos"),
+    special=(((0.0,), 1.0), ((INF,), NAN)),
+    onnx="Cos",
+    description="The cosine of an angle in radians.",
+)
+
+TAN = elementwise(
+    "tan",
+    lambda xp, x: xp.tan(x),
+    lambda y, x: 1.0 + y**2.0,
+    formula=function("tan", r"\tan"),
+    special=(((0.0,), 0.0), ((INF,), NAN)),
+    onnx="Tan",
+    description="The tangent of an angle in radians.",
+)
+
+ASIN = elementwise(
+    "asin",
+    lambda xp, x: xp.asin(x),
+    lambda y, x: 1.0 / SQRT(1.0 - x**2.0),
+    formula=function("arcsin", r"\arcsin"),
+    domain="−1 ≤ x ≤ 1",
+    special=(((0.0,), 0.0), ((2.0,), NAN)),
+    onnx="Asin",
+    description="The inverse of the sine, in radians.",
+)
+
+ACOS = elementwise(
+    "acos",
+    lambda xp, x: xp.acos(x),
+    lambda y, x: -1.0 / SQRT(1.0 - x**2.0),
+    formula=function("arccos", r"\arccos"),
+    domain="−1 ≤ x ≤ 1",
+    special=(((1.0,), 0.0), ((2.0,), NAN)),
+    onnx="Acos",
+    description="The inverse of the cosine, in radians.",
+)
+
+ATAN = elementwise(
+    "atan",
+    lambda xp, x: xp.atan(x),
+    lambda y, x: 1.0 / (1.0 + x**2.0),
+    formula=function("arctan", r"\arctan"),
+    special=(((0.0,), 0.0), ((INF,), math.pi / 2)),
+    onnx="Atan",
+    description="The inverse of the tangent, in radians.",
+)
+
+ATAN2 = elementwise(
+    "atan2",
+    lambda xp, a, b: xp.atan2(a, b),
+    lambda y, a, b: b / (a**2.0 + b**2.0),
+    lambda y, a, b: -a / (a**2.0 + b**2.0),
+    formula=function("atan2"),
+    special=(((1.0, 0.0), math.pi / 2), ((0.0, -1.0), math.pi)),
+    description="The angle of the point (b, a), in radians.",
+)
+
+SINH = elementwise(
+    "sinh",
+    lambda xp, x: xp.sinh(x),
+    lambda y, x: COSH(x),
+    formula=function("sinh", r"\sinh"),
+    overflows=True,
+    special=(((0.0,), 0.0), ((-INF,), -INF)),
+    onnx="Sinh",
+    description="The hyperbolic sine.",
+)
+
+COSH = elementwise(
+    "cosh",
+    lambda xp, x: xp.cosh(x),
+    lambda y, x: SINH(x),
+    formula=function("cosh", r"\cosh"),
+    overflows=True,
+    special=(((0.0,), 1.0), ((-INF,), INF)),
+    onnx="Cosh",
+    description="The hyperbolic cosine.",
+)
+
+TANH = elementwise(
+    "tanh",
+    lambda xp, x: xp.tanh(x),
+    lambda y, x: 1.0 - y**2.0,
+    formula=function("tanh", r"\tanh"),
+    symbol="a",
+    special=(((0.0,), 0.0), ((INF,), 1.0), ((-INF,), -1.0), ((NAN,), NAN)),
+    onnx="Tanh",
+    description="The hyperbolic tangent, whose derivative is 1 − tanh².",
+)
+
+ASINH = elementwise(
+    "asinh",
+    lambda xp, x: xp.asinh(x),
+    lambda y, x: 1.0 / SQRT(x**2.0 + 1.0),
+    formula=function("arsinh"),
+    special=(((0.0,), 0.0), ((INF,), INF)),
+    onnx="Asinh",
+    description="The inverse of the hyperbolic sine.",
+)
+
+ACOSH = elementwise(
+    "acosh",
+    lambda xp, x: xp.acosh(x),
+    lambda y, x: 1.0 / (SQRT(x - 1.0) * SQRT(x + 1.0)),
+    formula=function("arcosh"),
+    domain="x ≥ 1",
+    special=(((1.0,), 0.0), ((0.5,), NAN)),
+    onnx="Acosh",
+    description="The inverse of the hyperbolic cosine.",
+)
+
+ATANH = elementwise(
+    "atanh",
+    lambda xp, x: xp.atanh(x),
+    lambda y, x: 1.0 / (1.0 - x**2.0),
+    formula=function("artanh"),
+    domain="−1 < x < 1",
+    special=(((0.0,), 0.0), ((1.0,), INF), ((2.0,), NAN)),
+    onnx="Atanh",
+    description="The inverse of the hyperbolic tangent.",
+)
