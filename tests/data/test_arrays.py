@@ -78,7 +78,7 @@ def test_inputs_are_not_changed():
         ([["a"], ["b"]], [0, 1], "not numeric"),
         (np.where(X > 5, np.nan, X), [0, 1, 0, 1], "X, row 2, column 1, is nan (3 values in all"),
         (np.full((2, 2, 2), np.inf), [0, 1], "row 0, column 0, 0, is inf"),
-        (X * 1e300, [0, 1, 0, 1], "row 0, holds a number that is too large for float32"),
+        (X * 1e300, [0, 1, 0, 1], "row 0, column 0, holds a number that is too large for float32"),
         (X, [0.0, np.inf, 1.0, np.nan], "y, row 1 is NaN or infinite (2 such rows)"),
         (X, [1e300, 0.0, 1.0, 2.0], "y, row 0 holds a number that is too large"),
         (X, [1, 1, 1, 1], "single class, '1'"),

@@ -143,7 +143,7 @@ def test_float64_keeps_what_float32_cannot(write):
     assert data.X.dtype == data.y.dtype == np.float64
     assert data.X[0, 0] == 1e300
     assert data.y[0] == 0.1
-    assert "line 2, holds a number that is too large for float32" in failure(path)
+    assert "line 2, column 'x', holds a number that is too large for float32" in failure(path)
     # Python's own sum of these overflows, though each of them is finite.
     wide = read_csv(write("a,b,y\n1.5e308,1.5e308,1\n0,0,2\n"), dtype="float64")
     assert wide.X[0].tolist() == [1.5e308, 1.5e308]

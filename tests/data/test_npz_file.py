@@ -143,7 +143,10 @@ def test_target_by_name(save):
         ({"X": np.where(X > 3, np.inf, X), "y": Y}, ["row 1, column 1, is inf (3 values"]),
         ({"X": X, "y": np.array([1.0, np.nan, 2.0])}, ["y, row 1 is NaN or infinite"]),
         ({"X": X, "y": np.array([4, 4, 4])}, ["single class, '4'"]),
-        ({"X": X * 1e300, "y": Y}, ["row 0, holds a number that is too large for float32"]),
+        (
+            {"X": X * 1e300, "y": Y},
+            ["row 0, column 0, holds a number that is too large for float32"],
+        ),
         ({"X": X, "y": np.array([b"\xff", b"a", b"b"])}, ["not valid Unicode"]),
         ({"X": X, "y": np.array(["\ud800", "a", "b"])}, ["not valid Unicode"]),
         ({"X": X, "y": np.array(["", "", ""])}, ["single class, ''"]),

@@ -136,7 +136,12 @@ def checked_features(X: AnyArray, name: str, dtype: np.dtype[np.floating]) -> Fl
             f"{X[first]} ({plural(count, 'value')} in all that {'is' if count == 1 else 'are'} "
             "not finite); fill in or remove what is not finite."
         )
-    return to_float(X, dtype, lambda i: f"{name}, row {i},")
+
+    def place(row: int, within: int) -> str:
+        columns = ", ".join(str(i) for i in np.unravel_index(within, X.shape[1:]))
+        return f"{name}, row {row}, column {columns},"
+
+    return to_float(X, dtype, place)
 
 
 def numbered_names(X: FloatArray) -> tuple[str, ...]:

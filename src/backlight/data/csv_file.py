@@ -367,8 +367,8 @@ def _collect(
             "remove those rows."
         )
 
-    def place(i: int) -> str:
-        return f"{columns.file}, line {lines[i]},"
+    def place(row: int, within: int) -> str:
+        return columns.place(lines[row], columns.features[within])
 
     table = np.frombuffer(values) if values else np.empty(0)  # frombuffer takes nothing empty
     X = to_float(table.reshape(len(lines), len(columns.features)), dtype, place)

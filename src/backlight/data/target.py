@@ -167,7 +167,7 @@ def target_from_cells(
         raise DataError(f"{place(int(infinite[0]))} is infinite; correct or remove that row.")
     if (task or decide_task(values)) == "classification":
         return _number_classes(values, name)
-    return Target(to_float(values, dtype, place), None, "regression")
+    return Target(to_float(values, dtype, lambda i, _: place(i)), None, "regression")
 
 
 def target_from_array(
@@ -216,7 +216,7 @@ def target_from_array(
         whole = decide_task(numbers.ravel()) if by_values else "regression"
         task = "classification" if kind == "b" else whole
     if task == "regression":
-        return Target(to_float(numbers, dtype, place), None, "regression")
+        return Target(to_float(numbers, dtype, lambda i, _: place(i)), None, "regression")
     labels = _column(values, name)
     if kind == "b":
         return _text_classes([str(value) for value in labels.tolist()], name, task)
@@ -269,9 +269,11 @@ def rows_not_finite(values: FloatArray) -> npt.NDArray[np.intp]:
 
 
 def to_float(
-    values: AnyArray, dtype: np.dtype[np.floating], place: Callable[[int], str]
+    values: AnyArray, dtype: np.dtype[np.floating], place: Callable[[int, int], str]
 ) -> FloatArray:
     """Convert finite numbers to `dtype`, and refuse those that it cannot hold.
+
+    `place` gives the words for a row and a place within it, counted in row-major order.
 
     Raises
     ------
@@ -282,8 +284,9 @@ def to_float(
         converted = np.ascontiguousarray(values, dtype=dtype)
     bad = rows_not_finite(converted)
     if len(bad):
+        within = int(np.argmin(np.isfinite(converted[bad[0]])))
         raise DataError(
-            f"{place(int(bad[0]))} holds a number that is too large for {dtype}; "
+            f"{place(int(bad[0]), within)} holds a number that is too large for {dtype}; "
             "scale the numbers or read them as float64."
         )
     return converted

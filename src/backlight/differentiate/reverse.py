@@ -19,7 +19,14 @@ from backlight.graph.primitive import Kind, Primitive
 from backlight.graph.scope import open_scope
 from backlight.ops.compose import permute, reshape
 from backlight.ops.convert import CAST
-from backlight.ops.logical import EQUAL, NOT_EQUAL
+from backlight.ops.logical import (
+    EQUAL,
+    ISFINITE,
+    LOGICAL_AND,
+    LOGICAL_NOT,
+    LOGICAL_OR,
+    NOT_EQUAL,
+)
 from backlight.ops.move import unbroadcast
 from backlight.ops.piecewise import WHERE, ZEROS_LIKE
 from backlight.ops.reduce import ANY, expand
@@ -82,14 +89,32 @@ def carries(consumer: Tensor, position: int) -> bool:
     )
 
 
+def missing_rule(consumer: Tensor, position: int) -> None:
+    """Raise when a gradient ends at a node for no reason but that its record has no rule."""
+    primitive = consumer.primitive
+    if (
+        consumer.dtype.kind == "f"
+        and consumer.inputs[position].dtype.kind == "f"
+        and not primitive.differentiable
+        and not primitive.stops_gradient
+    ):
+        raise MissingRuleError(
+            f"The primitive {primitive.name} has no derivative rule; give its record partials or "
+            f"transposes, or say in stops_gradient why none exists."
+        )
+
+
 def dependent(order: Sequence[Tensor], leaves: Iterable[Tensor]) -> set[int]:
     """Return the serial numbers of the tensors through which gradients reach given leaves."""
     reached = {each.serial for each in leaves}
     for each in order:
         for position, operand in enumerate(each.inputs):
-            if operand.serial in reached and carries(each, position):
+            if operand.serial not in reached:
+                continue
+            if carries(each, position):
                 reached.add(each.serial)
                 break
+            missing_rule(each, position)
     return reached
 
 
@@ -142,6 +167,8 @@ def contribute(
     transpose = primitive.transpose(position)
     if transpose is not None:
         value = _carry_back(consumer, position, upstream, guarded)
+        if primitive.kind is Kind.ELEMENTWISE:
+            value = unbroadcast(value, operand.shape)
         return Contribution(consumer, position, None, _fit(value, operand, primitive))
     local = local_derivative(consumer, position)
     if local is None:
@@ -178,12 +205,13 @@ def _chain(local: Any, upstream: Tensor, guarded: bool) -> Tensor:
         if local == 0:
             return record(ZEROS_LIKE, (upstream,))
         return upstream * local
+    if guarded:
+        # Only the local derivative is replaced, and only where it is not finite, so that the
+        # product still changes with the upstream gradient when it is differentiated again.
+        lost = LOGICAL_AND(EQUAL(upstream, 0.0), LOGICAL_NOT(ISFINITE(local)))
+        local = WHERE(lost, 0.0, local)
     product: Tensor = local * upstream
-    if not guarded:
-        return product
-    zero = EQUAL(upstream, 0.0)
-    result: Tensor = WHERE(zero, ZEROS_LIKE(product), product)
-    return result
+    return product
 
 
 def _carry_back(consumer: Tensor, position: int, upstream: Tensor, guarded: bool) -> Tensor:
@@ -203,7 +231,7 @@ def _carry_back(consumer: Tensor, position: int, upstream: Tensor, guarded: bool
 def _masked_operands(
     consumer: Tensor, position: int, upstream: Tensor
 ) -> tuple[Tensor, ...]:
-    """Zero the rows of the other operand that only meet exact zeros of the upstream gradient."""
+    """Zero what is not finite in the other operand where it only meets exact zeros of upstream."""
     result = consumer.attributes["result"]
     other = 1 - position
     labels = consumer.attributes["right" if other else "left"]
@@ -217,7 +245,7 @@ def _masked_operands(
     sizes = iter(used.shape)
     used = reshape(used, tuple(next(sizes) if label in shared else 1 for label in labels))
     operand = consumer.inputs[other]
-    masked = WHERE(used, operand, 0.0)
+    masked = WHERE(LOGICAL_OR(used, ISFINITE(operand)), operand, 0.0)
     return (consumer.inputs[0], masked) if other else (masked, consumer.inputs[1])
 
 

@@ -28,11 +28,15 @@ class Precedence(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A named quantity, ``w`` with subscript ``12`` and superscript ``(3)`` for w₁₂⁽³⁾."""
+    """A named quantity, ``w`` with subscript ``12`` and superscript ``(3)`` for w₁₂⁽³⁾.
+
+    ``case`` numbers the example of a batch that the quantity belongs to: z₂⟨5⟩.
+    """
 
     base: str
     subscript: str = ""
     superscript: str = ""
+    case: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,14 @@ class Form:
         ``write(writer, arguments)`` returns the text and its precedence.
     shape : str
         What kind of form it is (``infix``, ``function`` …), for simplification and tests.
+    name, latex : str
+        The function's name, for forms that have one.
     """
 
     write: Callable[[Writer, Sequence[Expression]], Piece]
     shape: str
+    name: str = ""
+    latex: str | None = None
 
 
 def infix(unicode: str, latex: str, precedence: Precedence, *, associative: bool = False) -> Form:
@@ -103,7 +111,8 @@ def _starts_bare(expression: Expression) -> bool:
     """Tell whether an expression can follow a coefficient without a sign between."""
     if isinstance(expression, Symbol):
         return True
-    return isinstance(expression, Apply) and expression.form.shape in {"power", "function"}
+    bare = {"power", "function", "infix"}  # a sum gets brackets: 2(a − y)
+    return isinstance(expression, Apply) and expression.form.shape in bare
 
 
 def prefix(unicode: str, latex: str) -> Form:
@@ -123,7 +132,7 @@ def function(name: str, latex: str | None = None) -> Form:
         texts = [writer.bracketed(each, Precedence.COMPARE) for each in arguments]
         return writer.call(name, latex, texts), Precedence.CALL
 
-    return Form(write, "function")
+    return Form(write, "function", name, latex)
 
 
 def fraction() -> Form:
@@ -205,12 +214,26 @@ def derivative() -> Form:
     return Form(write, "derivative")
 
 
+def chain() -> Form:
+    """Return the form of a chain of factors, ``2s · 1 · x``, ones and all."""
+
+    def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
+        texts = [
+            writer.bracketed(each, Precedence.PRODUCT, signed=index > 0)
+            for index, each in enumerate(arguments)
+        ]
+        return writer.chain(texts), Precedence.PRODUCT
+
+    return Form(write, "product")
+
+
 ADD = infix("+", "+", Precedence.SUM, associative=True)
 SUBTRACT = infix("−", "-", Precedence.SUM)
 MULTIPLY = product()
 NEGATE = prefix("−", "-")
 DIVIDE = fraction()
 DERIVATIVE = derivative()
+CHAIN = chain()
 
 
 def format_number(value: float, digits: int | None = None) -> str:
@@ -267,7 +290,8 @@ class Writer:
 
     def symbol(self, symbol: Symbol) -> str:
         superscript = script(symbol.superscript, _SUPERSCRIPTS, "^")
-        return symbol.base + superscript + script(symbol.subscript, _SUBSCRIPTS, "_")
+        case = f"⟨{symbol.case}⟩" if symbol.case else ""
+        return symbol.base + superscript + script(symbol.subscript, _SUBSCRIPTS, "_") + case
 
     def brackets(self, text: str) -> str:
         return f"({text})"
@@ -275,6 +299,9 @@ class Writer:
     def infix(self, unicode: str, latex: str, left: str, right: str) -> str:
         space = "" if unicode in "·" else " "
         return f"{left}{space}{unicode}{space}{right}"
+
+    def chain(self, texts: Sequence[str]) -> str:
+        return " · ".join(texts)
 
     def juxtapose(self, left: str, right: str) -> str:
         return f"{left}{right}" if not right[:1].isdigit() else f"{left}·{right}"
@@ -341,7 +368,10 @@ class LatexWriter(Writer):
 
     def symbol(self, symbol: Symbol) -> str:
         base = latex_name(symbol.base)
-        upper = f"^{{{latex_script(symbol.superscript)}}}" if symbol.superscript else ""
+        above = latex_script(symbol.superscript)
+        if symbol.case:
+            above += rf"\langle {symbol.case}\rangle"
+        upper = f"^{{{above}}}" if above else ""
         lower = f"_{{{latex_script(symbol.subscript)}}}" if symbol.subscript else ""
         return base + upper + lower
 
@@ -350,6 +380,9 @@ class LatexWriter(Writer):
 
     def infix(self, unicode: str, latex: str, left: str, right: str) -> str:
         return f"{left} {latex.strip()} {right}"
+
+    def chain(self, texts: Sequence[str]) -> str:
+        return r" \cdot ".join(texts)
 
     def juxtapose(self, left: str, right: str) -> str:
         return f"{left} {right}"
@@ -425,12 +458,13 @@ class MathmlWriter(Writer):
     def symbol(self, symbol: Symbol) -> str:
         base = f"<mi>{html.escape(symbol.base)}</mi>"
         lower = f"<mtext>{html.escape(symbol.subscript)}</mtext>"
-        upper = f"<mtext>{html.escape(symbol.superscript)}</mtext>"
-        if symbol.subscript and symbol.superscript:
+        above = symbol.superscript + (f"⟨{symbol.case}⟩" if symbol.case else "")
+        upper = f"<mtext>{html.escape(above)}</mtext>"
+        if symbol.subscript and above:
             return f"<msubsup>{base}{lower}{upper}</msubsup>"
         if symbol.subscript:
             return f"<msub>{base}{lower}</msub>"
-        if symbol.superscript:
+        if above:
             return f"<msup>{base}{upper}</msup>"
         return base
 
@@ -439,6 +473,9 @@ class MathmlWriter(Writer):
 
     def infix(self, unicode: str, latex: str, left: str, right: str) -> str:
         return f"<mrow>{left}<mo>{html.escape(unicode)}</mo>{right}</mrow>"
+
+    def chain(self, texts: Sequence[str]) -> str:
+        return "<mrow>" + "<mo>·</mo>".join(texts) + "</mrow>"
 
     def juxtapose(self, left: str, right: str) -> str:
         return f"<mrow>{left}<mo>&#x2062;</mo>{right}</mrow>"

@@ -1,0 +1,248 @@
+"""The derivation of one derivative: from the loss back to one scalar, every factor in sight.
+
+A derivation is a list of steps.  Each step finds one derivative ∂L/∂x as a sum of terms, one for
+each way in which x is used; a term is a chain of factors that ends at the loss or at a scalar
+whose own derivative an earlier step found.  Derivatives of later layers therefore come first.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+from backlight.errors import GradientError
+from backlight.explain.entries import Entry, gradient_at, value_at
+from backlight.explain.formulas import Formulas, plain_product, product
+from backlight.explain.links import Link, links
+from backlight.explain.symbols import Symbols, symbols_of
+from backlight.graph.notation import DERIVATIVE, Apply, Expression, Number, Symbol
+from backlight.record import Trace
+
+MOST_TERMS = 8
+"""Terms of one sum that are written out; the rest is one exact remainder."""
+MOST_STEPS = 12
+"""Derivatives of inner scalars that are derived; others are quoted from the backward pass."""
+LONGEST_CHAIN = 16
+"""Factors of one chain that are written out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One factor of a chain: a local derivative between two shown scalars.
+
+    Attributes
+    ----------
+    of, by : Symbol
+        The factor is ∂of/∂by.
+    symbolic : Expression
+        Its formula.
+    numeric : Expression
+        The formula with numbers in it.
+    value : float
+    target : Entry
+        The scalar ``of``.
+    """
+
+    of: Symbol
+    by: Symbol
+    symbolic: Expression
+    numeric: Expression
+    value: float
+    target: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One way in which a scalar acts on the loss.
+
+    Attributes
+    ----------
+    factors : tuple of Factor
+        From the scalar towards the loss.
+    end : Entry or None
+        The scalar whose derivative is the remaining factor; None when the chain reaches the loss.
+    end_symbol : Symbol or None
+    end_value : float
+        The derivative of the loss by ``end``; 1 at the loss.
+    contribution : float
+        The product of it all.
+    skipped : int
+        Factors in the middle of a long chain that are not written out; their product is one
+        factor without a formula.
+    """
+
+    factors: tuple[Factor, ...]
+    end: Entry | None
+    end_symbol: Symbol | None
+    end_value: float
+    contribution: float
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One derivative and the terms that it is the sum of.
+
+    Attributes
+    ----------
+    entry : Entry
+    symbol : Symbol
+    value : float
+        The engine's gradient.
+    terms : tuple of Term
+        The largest ones when there are many, in the order of the graph.
+    count : int
+        How many terms there are.
+    remainder : float
+        The sum of those that are not listed.
+    """
+
+    entry: Entry
+    symbol: Symbol
+    value: float
+    terms: tuple[Term, ...]
+    count: int
+    remainder: float
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A forward value on the way: symbol = formula = numbers = value."""
+
+    symbol: Symbol
+    symbolic: Expression
+    numeric: Expression
+    value: float
+
+
+@dataclass(slots=True)
+class Deriver:
+    """Builds the steps of one derivation."""
+
+    trace: Trace
+    fold: bool = True
+    most_steps: int = MOST_STEPS
+    most_terms: int = MOST_TERMS
+    symbols: Symbols = field(init=False)
+    formulas: Formulas = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.symbols = symbols_of(self.trace, fold=self.fold)
+        self.formulas = Formulas(self.trace, self.symbols)
+
+    @property
+    def output(self) -> Entry:
+        """The loss."""
+        return Entry(self.trace.output, 0)
+
+    def steps(self, target: Entry) -> list[Step]:
+        """Return the steps, those of later layers first and the target's last.
+
+        The inner scalars to derive are chosen by how much of the result goes through them.
+        """
+        if gradient_at(self.trace, target) is None:
+            raise GradientError(
+                f"No gradient reaches {self.trace.graph.nodes[target.node].name}; "
+                f"bl.why_no_grad says why."
+            )
+        done: dict[Entry, Step] = {}
+        weight: dict[Entry, float] = {target: 1.0}
+        queue: list[tuple[float, int, int, Entry]] = [(-1.0, target.node, target.flat, target)]
+        while queue and len(done) < self.most_steps:
+            _, _, _, entry = heapq.heappop(queue)
+            if entry in done:
+                continue
+            step = self.step(entry)
+            done[entry] = step
+            for term in step.terms:
+                if term.end is None or term.end in done:
+                    continue
+                prefix = 1.0
+                for factor in term.factors:
+                    prefix *= factor.value
+                share = abs(weight[entry] * prefix * term.end_value)
+                weight[term.end] = weight.get(term.end, 0.0) + abs(weight[entry] * prefix)
+                end = term.end
+                heapq.heappush(queue, (-share, end.node, end.flat, end))
+        return sorted(done.values(), key=lambda step: (-step.entry.node, step.entry.flat))
+
+    def step(self, entry: Entry) -> Step:
+        """Derive one scalar's gradient from those of the scalars that use it."""
+        value = gradient_at(self.trace, entry)
+        symbol = self.formulas.symbol(entry)
+        if entry == self.output:
+            return Step(entry, symbol, 1.0, (), 0, 0.0)
+        found = links(self.trace, self.symbols, entry)
+        contributions = [link.value * self._gradient(link.target) for link in found]
+        chosen = range(len(found))
+        if len(found) > self.most_terms:
+            largest = sorted(chosen, key=lambda k: -abs(contributions[k]))[: self.most_terms]
+            chosen = sorted(largest)  # type: ignore[assignment]  # a list serves as well
+        terms = tuple(self._term(entry, found[k]) for k in chosen)
+        listed = set(chosen)
+        remainder = sum(each for k, each in enumerate(contributions) if k not in listed)
+        return Step(entry, symbol, float(value or 0.0), terms, len(found), float(remainder))
+
+    def _gradient(self, entry: Entry) -> float:
+        if entry == self.output:
+            return 1.0
+        return gradient_at(self.trace, entry) or 0.0
+
+    def _term(self, entry: Entry, first: Link) -> Term:
+        """Follow one use until the loss or a scalar that is itself used in several ways."""
+        chain: list[tuple[Entry, Link]] = [(entry, first)]
+        target = first.target
+        while target != self.output:
+            following = links(self.trace, self.symbols, target)
+            if len(following) != 1:
+                break
+            chain.append((target, following[0]))
+            target = following[0].target
+        contribution = 1.0
+        for _, link in chain:
+            contribution *= link.value
+        end = None if target == self.output else target
+        end_value = self._gradient(target)
+        skipped = max(len(chain) - LONGEST_CHAIN, 0)
+        if skipped:
+            chain = [*chain[: LONGEST_CHAIN // 2], *chain[-LONGEST_CHAIN // 2 :]]
+        factors = tuple(self.factor(source, link) for source, link in chain)
+        symbol = None if end is None else self.formulas.symbol(end)
+        return Term(factors, end, symbol, end_value, contribution * end_value, skipped)
+
+    def factor(self, source: Entry, link: Link) -> Factor:
+        """Write the local derivative between two shown scalars."""
+        of, by = self.formulas.symbol(link.target), self.formulas.symbol(source)
+        if len(link.ways) != 1:
+            unknown = Apply(DERIVATIVE, (of, by))
+            return Factor(of, by, unknown, Number(link.value, 6), link.value, link.target)
+        symbolic, numeric = [], []
+        for hop in reversed(link.ways[0]):
+            formula = self.formulas.local(hop.edge, hop.target, hop.source, hop.local)
+            prime = self.formulas.prime(hop.edge, hop.target)
+            symbolic.append(formula if prime is None else prime)
+            numeric.append(self.formulas.numbers(formula))
+        kept = [each for each in numeric if not (isinstance(each, Number) and each.value == 1.0)]
+        numbers = plain_product(kept) if kept else Number(1.0)
+        return Factor(of, by, product(symbolic), numbers, link.value, link.target)
+
+    def definitions(self, steps: list[Step]) -> list[Definition]:
+        """Write how the scalars on the way got their values, in forward order."""
+        entries: set[Entry] = {self.output}
+        for step in steps:
+            entries.add(step.entry)
+            for term in step.terms:
+                entries.update(factor.target for factor in term.factors)
+        found = []
+        for entry in sorted(entries, key=lambda each: (each.node, each.flat)):
+            node = self.trace.graph.nodes[entry.node]
+            if node.is_leaf:
+                continue
+            symbolic = self.formulas.definition(entry)
+            symbol = self.formulas.symbol(entry)
+            value = value_at(self.trace, entry)
+            if symbolic == symbol:
+                symbolic = Apply(node.primitive.form, (Symbol("…"),))
+            numeric = self.formulas.numbers(symbolic)
+            found.append(Definition(symbol, symbolic, numeric, value))
+        return found

@@ -1,0 +1,400 @@
+"""Formulas with and without numbers: what a scalar is, and what its local derivatives are.
+
+The formulas are not written a second time anywhere: a derivative rule is run on symbols, and the
+nodes that it builds are written by their primitives' forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backlight.explain.entries import (
+    Entry,
+    contraction_labels,
+    coordinates,
+    is_gather,
+    local_array,
+    source_map,
+    value_at,
+)
+from backlight.explain.symbols import Symbols
+from backlight.graph.node import Node
+from backlight.graph.notation import (
+    ADD,
+    MULTIPLY,
+    Apply,
+    Expression,
+    Number,
+    Symbol,
+    fence,
+    function,
+    summation,
+)
+from backlight.graph.primitive import Kind, Primitive, Spec
+from backlight.ops.arithmetic import NEG, POW
+from backlight.ops.convert import CAST
+from backlight.ops.leaf import CONSTANT, INPUT
+from backlight.record import Edge, Trace
+from backlight.tensor import Tensor, leaf, literal
+from backlight.trace import history
+
+DEEPEST = 6
+"""How far unnamed operands are written out inside a formula."""
+LONGEST_SUM = 4
+"""Sums of products of up to this many terms are written out; longer ones with Σ."""
+DIGITS = 6
+
+_IVERSON = fence("[", "]", "[", "]")
+
+
+def combine(primitive: Primitive, arguments: Sequence[Expression]) -> Expression:
+    """Write an operation on expressions, leaving out what changes nothing (1·x, x + 0, x¹)."""
+    if len(arguments) == 2:
+        left, right = arguments
+        facts = primitive.facts
+        if isinstance(left, Number) and left.value == facts.left_identity:
+            return right
+        if isinstance(right, Number) and right.value == facts.right_identity:
+            return left
+        if primitive is POW and isinstance(right, Number) and right.value == 0.0:
+            return Number(1.0)
+        if primitive.form is MULTIPLY and facts.commutative:
+            return product([left, right])
+    if primitive is NEG and isinstance(arguments[0], Number):
+        return Number(-arguments[0].value, arguments[0].digits)
+    return Apply(primitive.form, tuple(arguments))
+
+
+def product(factors: Sequence[Expression]) -> Expression:
+    """Write a product: ones left out, the numeric coefficient first."""
+    rest = [each for each in factors if not isinstance(each, Number)]
+    numbers = [each for each in factors if isinstance(each, Number)]
+    coefficient = float(np.prod([each.value for each in numbers])) if numbers else 1.0
+    ordered: list[Expression] = ([] if coefficient == 1.0 and rest else [Number(coefficient)])
+    ordered += rest
+    result = ordered[0]
+    for each in ordered[1:]:
+        if isinstance(result, Number) and result.value == -1.0:
+            result = Apply(NEG.form, (each,))
+            continue
+        if isinstance(result, Number) and isinstance(each, Apply) and each.form is MULTIPLY:
+            # 2·(x·y) reads 2x·y
+            result = Apply(MULTIPLY, (Apply(MULTIPLY, (result, each.arguments[0])),
+                                      each.arguments[1]))  # fmt: skip
+            continue
+        result = Apply(MULTIPLY, (result, each))
+    return result
+
+
+def plain_product(factors: Sequence[Expression]) -> Expression:
+    """Write a product factor by factor, ones and all, as a chain of numbers is shown."""
+    result = factors[0]
+    for each in factors[1:]:
+        result = Apply(MULTIPLY, (result, each))
+    return result
+
+
+def substitute(expression: Expression, values: Mapping[Symbol, float]) -> Expression:
+    """Replace symbols by their values."""
+    if isinstance(expression, Symbol):
+        return Number(values[expression], DIGITS) if expression in values else expression
+    if isinstance(expression, Number):
+        return expression
+    return Apply(
+        expression.form, tuple(substitute(each, values) for each in expression.arguments)
+    )
+
+
+def tensor_expression(output: Tensor, given: Mapping[int, Expression]) -> Expression:
+    """Write what a rule built out of placeholders, by the forms of its primitives."""
+    known: dict[int, Expression] = dict(given)
+    for each in history([output]):
+        if each.serial in known:
+            continue
+        if each.primitive is CONSTANT:
+            known[each.serial] = Number(float(each.value.reshape(-1)[0]))
+            continue
+        arguments = [known[operand.serial] for operand in each.inputs]
+        if each.primitive is CAST:
+            boolean = each.inputs[0].dtype.kind == "b"
+            known[each.serial] = Apply(_IVERSON, tuple(arguments)) if boolean else arguments[0]
+        elif each.primitive.kind is Kind.MOVE:
+            known[each.serial] = arguments[0]
+        else:
+            known[each.serial] = combine(each.primitive, arguments)
+    return known[output.serial]
+
+
+@dataclass(slots=True)
+class Formulas:
+    """Writes the scalars of one trace; collects the values of the symbols that it used."""
+
+    trace: Trace
+    symbols: Symbols
+    values: dict[Symbol, float] = field(default_factory=dict)
+
+    def symbol(self, entry: Entry) -> Symbol:
+        """Return the symbol of a scalar and remember its value."""
+        found = self.symbols.of(self.trace, entry)
+        self.values[found] = value_at(self.trace, entry)
+        return found
+
+    def operand(self, entry: Entry, depth: int = 0) -> Expression:
+        """Write a scalar: its symbol when it is shown, what it is made of otherwise."""
+        entry = self.origin(entry)
+        node = self.trace.graph.nodes[entry.node]
+        if node.primitive is CONSTANT and node.shape == ():
+            return Number(value_at(self.trace, entry))
+        if entry.node in self.symbols.visible or depth >= DEEPEST:
+            return self.symbol(entry)
+        if node.primitive.kind in (Kind.ELEMENTWISE, Kind.CONTRACT):
+            return self.definition(entry, depth + 1)
+        return self.symbol(entry)
+
+    def origin(self, entry: Entry) -> Entry:
+        """Follow a hidden move back to the scalar that it shows in another place."""
+        while entry.node not in self.symbols.visible:
+            node = self.trace.graph.nodes[entry.node]
+            if node.primitive.kind is Kind.MOVE or is_gather(node):
+                moved = self._moved(node, entry)
+                if moved is None:
+                    return entry
+                entry = moved
+            elif node.primitive.kind is Kind.ELEMENTWISE and node.primitive.transposes and (
+                len(node.inputs) == 1
+            ):
+                entry = Entry(node.inputs[0], entry.flat)
+            else:
+                return entry
+        return entry
+
+    def _moved(self, node: Node, entry: Entry) -> Entry | None:
+        operands = node.inputs if node.primitive.kind is Kind.MOVE else node.inputs[:1]
+        for position, operand in enumerate(operands):
+            edge = Edge(operand, entry.node, position, None, np.zeros(()))
+            source = int(source_map(self.trace, edge)[entry.flat])
+            if source >= 0:
+                return Entry(operand, source)
+        return None
+
+    def definition(self, entry: Entry, depth: int = 0) -> Expression:
+        """Write what a scalar is made of, one operation deep."""
+        node = self.trace.graph.nodes[entry.node]
+        if node.primitive.kind is Kind.ELEMENTWISE and node.inputs:
+            arguments = [
+                self.operand(operand, depth) for operand in self.operands_of(entry)
+            ]
+            return combine(node.primitive, arguments)
+        if node.primitive.kind is Kind.CONTRACT:
+            return self._sum_of_products(entry, node, depth)
+        if node.primitive.kind is Kind.REDUCE:
+            return self._reduction(entry, node, depth)
+        return self.symbol(entry)
+
+    def operands_of(self, entry: Entry) -> list[Entry]:
+        """The operand scalars of one entry of an elementwise node."""
+        node = self.trace.graph.nodes[entry.node]
+        index = coordinates(entry.flat, node.shape)
+        found = []
+        for operand in node.inputs:
+            shape = self.trace.graph.nodes[operand].shape
+            own = index[len(index) - len(shape) :]
+            place = tuple(0 if size == 1 else k for k, size in zip(own, shape, strict=True))
+            flat = int(np.ravel_multi_index(place, shape)) if shape else 0
+            found.append(Entry(operand, flat))
+        return found
+
+    def _sum_of_products(self, entry: Entry, node: Node, depth: int) -> Expression:
+        left, right, result = contraction_labels(node, 0)
+        fixed = dict(zip(result, coordinates(entry.flat, node.shape), strict=True))
+        summed = [label for label in left if label not in fixed]
+        shapes = [self.trace.graph.nodes[k].shape for k in node.inputs]
+        sizes = [shapes[0][left.index(label)] for label in summed]
+        count = int(np.prod(sizes)) if sizes else 1
+
+        def term(index: tuple[int, ...]) -> Expression:
+            where = fixed | dict(zip(summed, index, strict=True))
+            factors = []
+            for operand, labels, shape in zip(node.inputs, (left, right), shapes, strict=True):
+                place = tuple(where[label] for label in labels)
+                flat = int(np.ravel_multi_index(place, shape)) if shape else 0
+                factors.append(self.operand(Entry(operand, flat), depth))
+            # The textbook writes the weight first: w₂₁a₁.
+            first, second = factors
+            weights = [_is_weight(each) for each in factors]
+            if weights == [False, True]:
+                first, second = second, first
+            return Apply(MULTIPLY, (first, second))
+
+        if count == 0:
+            return Number(0.0)
+        if count <= LONGEST_SUM:
+            terms = [term(tuple(map(int, np.unravel_index(k, sizes)))) for k in range(count)]
+            total = terms[0]
+            for each in terms[1:]:
+                total = Apply(ADD, (total, each))
+            return total
+        first, second = (term((0,) * len(sizes)), term(tuple(each - 1 for each in sizes)))
+        common = generalise(first, second, "k")
+        if common is None:
+            return self.symbol(entry)
+        return Apply(summation("k"), (common,))
+
+    def _reduction(self, entry: Entry, node: Node, depth: int) -> Expression:
+        source = self.trace.graph.nodes[node.inputs[0]]
+        axes = node.attributes["axes"]
+        count = int(np.prod([source.shape[axis] for axis in axes]))
+        index = iter(coordinates(entry.flat, node.shape))
+        kept = [0 if axis in axes else next(index) for axis in range(len(source.shape))]
+        if node.primitive.transposes is None or not 0 < count <= LONGEST_SUM:
+            inner = self.symbols.bases[node.inputs[0]]
+            if node.inputs[0] not in self.symbols.visible and count > 1:
+                ends = []
+                for far in (0, -1):
+                    place = [
+                        (source.shape[axis] + far) % source.shape[axis] if axis in axes else k
+                        for axis, k in enumerate(kept)
+                    ]
+                    flat = int(np.ravel_multi_index(place, source.shape))
+                    ends.append(self.operand(Entry(node.inputs[0], flat), depth))
+                common = generalise(ends[0], ends[1], "j")
+                if common is not None and node.primitive.transposes is not None:
+                    return Apply(summation("j"), (common,))
+            return Apply(node.primitive.form, (Symbol(inner.base, "", inner.superscript),))
+        terms = []
+        for places in np.ndindex(*[source.shape[axis] for axis in axes]):
+            place = list(kept)
+            for axis, k in zip(axes, places, strict=True):
+                place[axis] = k
+            flat = int(np.ravel_multi_index(place, source.shape)) if place else 0
+            terms.append(self.operand(Entry(node.inputs[0], flat), depth))
+        total = terms[0]
+        for each in terms[1:]:
+            total = Apply(ADD, (total, each))
+        return total
+
+    def local(self, edge: Edge, target: Entry, source: Entry, value: float) -> Expression:
+        """Write the local derivative ∂target/∂source along one edge."""
+        node = self.trace.graph.nodes[edge.target]
+        kind = node.primitive.kind
+        if kind is Kind.CONTRACT:
+            return self._other_factor(edge, target, source)
+        if kind is Kind.ELEMENTWISE and node.primitive.partial(edge.position) is not None:
+            return self._partial(node, edge.position, target)
+        return Number(value)
+
+    def prime(self, edge: Edge, target: Entry) -> Expression | None:
+        """Write an activation's derivative as σ′(z), or return None for other operations."""
+        node = self.trace.graph.nodes[edge.target]
+        form = node.primitive.form
+        if node.primitive.symbol != "a" or len(node.inputs) != 1 or not form.name:
+            return None
+        mark = function(f"{form.name}′", None if form.latex is None else f"{form.latex}'")
+        return Apply(mark, (self.operand(self.operands_of(target)[0]),))
+
+    def _other_factor(self, edge: Edge, target: Entry, source: Entry) -> Expression:
+        node = self.trace.graph.nodes[edge.target]
+        own, other, result = contraction_labels(node, edge.position)
+        shape = self.trace.graph.nodes[edge.source].shape
+        where = dict(zip(own, coordinates(source.flat, shape), strict=True))
+        where |= dict(zip(result, coordinates(target.flat, node.shape), strict=True))
+        operand = node.inputs[1 - edge.position]
+        place = tuple(where[label] for label in other)
+        operand_shape = self.trace.graph.nodes[operand].shape
+        flat = int(np.ravel_multi_index(place, operand_shape)) if place else 0
+        return self.operand(Entry(operand, flat))
+
+    def _partial(self, node: Node, position: int, target: Entry) -> Expression:
+        """Run the derivative rule on symbols and write what it builds."""
+        entries = self.operands_of(target)
+        expressions = [self.operand(each) for each in entries]
+        placeholders = []
+        for entry, expression in zip(entries, expressions, strict=True):
+            dtype = self.trace.graph.nodes[entry.node].dtype
+            if isinstance(expression, Number):
+                placeholders.append(literal(expression.value, dtype))
+            else:
+                placeholders.append(leaf(INPUT, Spec((), dtype)))
+        output = leaf(INPUT, Spec((), node.dtype))
+        rule = node.primitive.partial(position)
+        assert rule is not None
+        result = rule(output, *placeholders, **node.attributes)
+        if not isinstance(result, Tensor):
+            return Number(float(result))
+        given: dict[int, Expression] = {
+            each.serial: expression
+            for each, expression in zip(placeholders, expressions, strict=True)
+        }
+        given[output.serial] = self.operand(target)
+        return tensor_expression(result, given)
+
+    def local_value(self, edge: Edge, target: Entry) -> float:
+        """Return the local derivative of an elementwise edge as a number."""
+        return float(local_array(self.trace, edge).reshape(-1)[target.flat])
+
+    def numbers(self, expression: Expression) -> Expression:
+        """Write an expression with the values of its symbols."""
+        return substitute(expression, self.values)
+
+
+def _is_weight(expression: Expression) -> bool:
+    return isinstance(expression, Symbol) and expression.base == "w"
+
+
+def generalise(first: Expression, second: Expression, letter: str) -> Expression | None:
+    """Write two expressions as one with an index letter where their subscripts differ.
+
+    Returns None when they differ in anything else.
+
+    Examples
+    --------
+    >>> generalise(Symbol("a", "1"), Symbol("a", "2"), "k")
+    Symbol(base='a', subscript='k', superscript='', case='')
+    """
+    if isinstance(first, Symbol) and isinstance(second, Symbol):
+        if (first.base, first.superscript) != (second.base, second.superscript):
+            return None
+        case = first.case if first.case == second.case else "i"
+        subscript = _common(first.subscript, second.subscript, letter)
+        if subscript is None:
+            return None
+        return Symbol(first.base, subscript, first.superscript, case)
+    if isinstance(first, Number) and isinstance(second, Number):
+        return first if first.value == second.value else None
+    if isinstance(first, Apply) and isinstance(second, Apply):
+        same = first.form is second.form or (
+            first.form.name == second.form.name and first.form.shape == second.form.shape != "infix"
+        )
+        if not same or len(first.arguments) != len(second.arguments):
+            return None
+        merged = [
+            generalise(a, b, letter)
+            for a, b in zip(first.arguments, second.arguments, strict=True)
+        ]
+        kept = tuple(each for each in merged if each is not None)
+        return Apply(first.form, kept) if len(kept) == len(merged) else None
+    return None
+
+
+def _common(first: str, second: str, letter: str) -> str | None:
+    if first == second:
+        return first
+    joined = "," in first or "," in second
+    parts = [list(_parts(each, joined)) for each in (first, second)]
+    if len(parts[0]) != len(parts[1]):
+        # One of them needs commas, as in 2,10 against 21: compare by position all the same.
+        parts = [list(_parts(first, "," in first)), list(_parts(second, "," in second))]
+        if len(parts[0]) != len(parts[1]):
+            return None
+    merged = [a if a == b else letter for a, b in zip(*parts, strict=True)]
+    wide = any(len(each) > 1 for each in merged)
+    return ("," if wide else "").join(merged)
+
+
+def _parts(subscript: str, commas: bool) -> Sequence[str]:
+    return subscript.split(",") if commas else list(subscript)
+
+

@@ -1,0 +1,288 @@
+"""The paths from one scalar to the loss: how many, the largest, and what the rest adds up to.
+
+By the chain rule a derivative is the sum, over all paths in the scalar graph, of the products of
+the local derivatives along them.  Paths are counted by a backward pass with every local
+derivative replaced by 1.  The largest are found by best-first search; the bound that makes the
+search exact is a backward pass in which sums are replaced by maxima of magnitudes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backlight.explain.entries import (
+    Entry,
+    contraction_labels,
+    dependents,
+    gradient_at,
+    is_gather,
+    local_array,
+    source_map,
+    uses,
+)
+from backlight.graph.primitive import Array, Kind, Shape
+from backlight.record import Edge, Trace
+
+MOST_EXPANSIONS = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One path through the scalar graph.
+
+    Attributes
+    ----------
+    nodes : tuple of (str, tuple of int)
+        The scalars on the way, as a node's name and the index in its value.
+    factors : tuple of float
+        The local derivatives between them.
+    contribution : float
+        Their product.
+    """
+
+    nodes: tuple[tuple[str, tuple[int, ...]], ...]
+    factors: tuple[float, ...]
+    contribution: float
+
+    def __str__(self) -> str:
+        shown = [f"{name}[{', '.join(map(str, index))}]" if index else name
+                 for name, index in self.nodes]  # fmt: skip
+        if len(shown) > 12:
+            shown = [*shown[:6], f"… {len(shown) - 12:,} more …", *shown[-6:]]
+        return " → ".join(shown)
+
+
+class Paths(list[Path]):
+    """The largest paths by contribution, the largest first.
+
+    Attributes
+    ----------
+    count : float
+        How many paths there are; exact up to 2⁵³, rounded above.
+    remainder : float
+        The sum of the contributions that are not listed: total − listed.
+    total : float
+        The derivative.
+    exhausted : bool
+        False when the search was given up before all that were asked for had been found.
+    """
+
+    def __init__(self, found: list[Path], count: float, total: float, exhausted: bool) -> None:
+        super().__init__(found)
+        self.count = count
+        self.total = total
+        self.exhausted = exhausted
+        self.remainder = total - sum(path.contribution for path in found)
+        if exhausted and len(found) == count:
+            self.remainder = 0.0
+
+
+def top_paths(trace: Trace, entry: Entry, top: int) -> Paths:
+    """Return the paths of largest magnitude from one scalar to the trace's output.
+
+    Parameters
+    ----------
+    trace : Trace
+    entry : Entry
+    top : int
+        How many to list.
+
+    Returns
+    -------
+    Paths
+    """
+    total = gradient_at(trace, entry) or 0.0
+    # Both passes start at the output and serve every scalar, so they are kept with the trace.
+    bounds = _bounds(trace, entry.node)
+    count = float(_counts(trace, entry.node)[entry.node].reshape(-1)[entry.flat])
+    order = itertools.count()
+    # A partial path: (scalar, product so far, link to the partial path before).
+    start: tuple[Entry, float, Any] = (entry, 1.0, None)
+    queue = [(-_bound(bounds, entry), next(order), start)]
+    found: list[Path] = []
+    expansions = 0
+    while queue and len(found) < top:
+        _, _, partial = heapq.heappop(queue)
+        at, so_far, _ = partial
+        if at.node == trace.output:
+            found.append(_path(trace, partial))
+            continue
+        expansions += 1
+        if expansions > MOST_EXPANSIONS:
+            return Paths(found, count, total, False)
+        for use in uses(trace, at):
+            target = use.edge.target
+            if target not in bounds:
+                continue
+            reach = bounds[target].reshape(-1)
+            for flat, local in zip(use.entries.tolist(), use.locals.tolist(), strict=True):
+                value = so_far * local
+                bound = abs(value) * float(reach[flat])
+                if np.isnan(bound):
+                    bound = np.inf
+                if reach[flat] < 0:  # no path from here to the output
+                    continue
+                item = (Entry(target, flat), value, (partial, float(local)))
+                heapq.heappush(queue, (-bound, next(order), item))
+    return Paths(found, count, total, True)
+
+
+def _bound(bounds: dict[int, Array], entry: Entry) -> float:
+    return float(bounds[entry.node].reshape(-1)[entry.flat])
+
+
+def _path(trace: Trace, partial: tuple[Entry, float, Any]) -> Path:
+    nodes, factors = [], []
+    step: Any = partial
+    while step is not None:
+        entry, _, before = step
+        node = trace.graph.nodes[entry.node]
+        index = tuple(map(int, np.unravel_index(entry.flat, node.shape))) if node.shape else ()
+        nodes.append((node.name, index))
+        if before is None:
+            break
+        step, local = before
+        factors.append(local)
+    return Path(tuple(reversed(nodes)), tuple(reversed(factors)), partial[1])
+
+
+def _needed(trace: Trace, start: int) -> list[int]:
+    """The nodes on the way from a node to the output, last first."""
+    below = trace.graph.downstream(start)
+    return [k for k in range(trace.output, start - 1, -1) if k in below]
+
+
+def _bounds(trace: Trace, start: int) -> dict[int, Array]:
+    """For each scalar the largest magnitude of a path's product to the output; −1 for no path."""
+    known: dict[int, Array] = trace.memo.setdefault("bounds", {})
+    if not known:
+        known[trace.output] = np.ones(trace.graph.nodes[trace.output].shape)
+    for index in _needed(trace, start):
+        if index in known:
+            continue
+        best = np.full(trace.graph.nodes[index].shape, -1.0)
+        for edge in trace.outgoing[index]:
+            if edge.target in known:
+                best = np.maximum(best, _carry(trace, edge, known[edge.target], maximum=True))
+        known[index] = best
+    return known
+
+
+def _counts(trace: Trace, start: int) -> dict[int, Array]:
+    """For each scalar the number of paths to the output."""
+    known: dict[int, Array] = trace.memo.setdefault("counts", {})
+    if not known:
+        known[trace.output] = np.ones(trace.graph.nodes[trace.output].shape)
+    for index in _needed(trace, start):
+        if index in known:
+            continue
+        count = np.zeros(trace.graph.nodes[index].shape)
+        with np.errstate(over="ignore"):
+            for edge in trace.outgoing[index]:
+                if edge.target in known:
+                    count = count + _carry(trace, edge, known[edge.target], maximum=False)
+        known[index] = count
+    return known
+
+
+def _carry(trace: Trace, edge: Edge, upstream: Array, *, maximum: bool) -> Array:
+    """Carry bounds (maxima of products) or counts (sums of ones) back over one edge."""
+    node = trace.graph.nodes[edge.target]
+    shape = trace.graph.nodes[edge.source].shape
+    kind = node.primitive.kind
+    if kind is Kind.ELEMENTWISE:
+        weighted = _times(np.abs(local_array(trace, edge)), upstream) if maximum else upstream
+        return _unbroadcast(weighted, shape, maximum)
+    if kind is Kind.REDUCE:
+        axes = node.attributes["axes"]
+        kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+        spread = np.broadcast_to(upstream.reshape(kept), shape)
+        if not maximum or edge.local is None:
+            return spread
+        return _times(np.abs(np.broadcast_to(edge.local, shape)), spread)
+    if kind is Kind.CONTRACT:
+        return _contract_back(trace, edge, upstream, maximum)
+    if kind is Kind.MOVE or is_gather(node):
+        result = np.full(int(np.prod(shape)), -1.0 if maximum else 0.0)
+        origin = source_map(trace, edge)
+        real = origin >= 0
+        (np.maximum if maximum else np.add).at(result, origin[real], upstream.reshape(-1)[real])
+        return result.reshape(shape)
+    return _column_by_column(trace, edge, upstream, shape, maximum)
+
+
+def _times(magnitude: Array, upstream: Array) -> Array:
+    """Multiply bounds; −1 stays −1, and infinity times zero is taken as infinity."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        product = magnitude.astype(np.float64) * upstream
+    product = np.where(np.isnan(product), np.inf, product)
+    return np.where(upstream < 0, -1.0, product)
+
+
+def _unbroadcast(array: Array, shape: Shape, maximum: bool) -> Array:
+    added = array.ndim - len(shape)
+    axes = tuple(range(added)) + tuple(
+        axis + added
+        for axis, size in enumerate(shape)
+        if size == 1 and array.shape[axis + added] != 1
+    )
+    if axes:
+        array = array.max(axis=axes) if maximum else array.sum(axis=axes)
+    return array.reshape(shape)
+
+
+def _contract_back(trace: Trace, edge: Edge, upstream: Array, maximum: bool) -> Array:
+    node = trace.graph.nodes[edge.target]
+    own, other, result = contraction_labels(node, edge.position)
+    factor = np.abs(trace.values[node.inputs[1 - edge.position]]).astype(np.float64)
+    if not maximum:
+        ones = np.ones_like(factor)
+        return np.einsum(upstream, list(result), ones, list(other), list(own), optimize=True)
+    # A product in which sums become maxima, one value of the summed labels at a time.
+    summed = [label for label in result if label not in own]
+    shape = trace.graph.nodes[edge.source].shape
+    if not summed:
+        return np.asarray(_aligned(upstream, result, own, shape)) * _aligned(
+            factor, other, own, shape
+        )
+    best = np.full(shape, -1.0)
+    sizes = dict(zip(result, node.shape, strict=True))
+    for places in np.ndindex(*[sizes[label] for label in summed]):
+        at = dict(zip(summed, places, strict=True))
+        above = upstream[tuple(at.get(label, slice(None)) for label in result)]
+        beside = factor[tuple(at.get(label, slice(None)) for label in other)]
+        left = _aligned(above, [each for each in result if each not in at], own, shape)
+        right = _aligned(beside, [each for each in other if each not in at], own, shape)
+        np.maximum(best, np.where(left < 0, -1.0, left * right), out=best)
+    return best
+
+
+def _aligned(array: Array, labels: Any, own: tuple[int, ...], shape: Shape) -> Array:
+    """Put an array's axes in the order of an operand's labels, with size 1 for missing ones."""
+    order = [list(labels).index(label) for label in own if label in labels]
+    sizes = tuple(
+        size if label in labels else 1 for label, size in zip(own, shape, strict=True)
+    )
+    return array.transpose(order).reshape(sizes)
+
+
+def _column_by_column(
+    trace: Trace, edge: Edge, upstream: Array, shape: Shape, maximum: bool
+) -> Array:
+    """The general case, for operations that are rare in networks: one scalar at a time."""
+    reach = upstream.reshape(-1)
+    result = np.empty(int(np.prod(shape)))
+    for flat in range(result.size):
+        entries, locals_ = dependents(trace, edge, flat)
+        if not len(entries):
+            result[flat] = -1.0 if maximum else 0.0
+        elif maximum:
+            result[flat] = _times(np.abs(locals_), reach[entries]).max()
+        else:
+            result[flat] = reach[entries].sum()
+    return result.reshape(shape)

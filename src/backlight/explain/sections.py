@@ -1,0 +1,208 @@
+"""A derivation laid out as sections of equations, the same for text, LaTeX and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backlight.explain.derive import Definition, Step, Term
+from backlight.explain.formulas import DIGITS, generalise
+from backlight.graph.notation import (
+    ADD,
+    CHAIN,
+    DERIVATIVE,
+    Apply,
+    Expression,
+    Number,
+    Symbol,
+    summation,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """``left = right[0] = right[1] = …``, with a remark.
+
+    Attributes
+    ----------
+    left : Expression or None
+        None continues a list, as the terms of a sum do; ``label`` then stands in its place.
+    right : tuple of Expression
+    label : str
+    remark : str
+    """
+
+    left: Expression | None
+    right: tuple[Expression, ...]
+    label: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, sentences and equations.
+
+    Attributes
+    ----------
+    title : str
+    notes : tuple of str
+    equations : tuple of Equation
+    stacked : bool
+        Whether each ``= …`` gets a line of its own.
+    """
+
+    title: str
+    notes: tuple[str, ...] = ()
+    equations: tuple[Equation, ...] = ()
+    stacked: bool = False
+
+
+def partial_of(loss: Symbol, by: Expression) -> Expression:
+    """Write ∂L/∂by."""
+    return Apply(DERIVATIVE, (loss, by))
+
+
+def chain_of(factors: Sequence[Expression]) -> Expression:
+    """Write a chain of factors, or the one factor alone."""
+    return factors[0] if len(factors) == 1 else Apply(CHAIN, tuple(factors))
+
+
+def forward_section(definitions: Sequence[Definition]) -> Section:
+    """Write how the values on the way came about."""
+    equations = []
+    for each in definitions:
+        value = Number(each.value, DIGITS)
+        right = [each.symbolic]
+        if each.numeric not in (each.symbolic, value):
+            right.append(each.numeric)
+        equations.append(Equation(each.symbol, (*right, value)))
+    return Section("Forward pass: the values", equations=tuple(equations))
+
+
+def step_section(loss: Symbol, step: Step, number: int, count: int) -> Section:
+    """Write one step: the derivative as a chain or as a sum of chains."""
+    heading = f"Step {number} of {count}" if count > 1 else "Backward pass"
+    left = partial_of(loss, step.symbol)
+    value = Number(step.value)
+    if not step.terms:
+        note = "Nothing that the loss depends on uses it." if step.count == 0 else ""
+        return Section(heading, (note,), (Equation(left, (value,)),))
+    if step.count == 1:
+        return Section(
+            heading, _skipped_notes(step), (_single(loss, left, step.terms[0], value),), True
+        )
+    equations = []
+    common = _common(loss, step)
+    if common is not None:
+        equations.append(Equation(left, common))
+    else:
+        sums = [chain_of(_partials(loss, term)) for term in step.terms]
+        equations.append(Equation(left, (_sum_of(sums, step.count),)))
+    for term in step.terms:
+        equations.append(_listed(loss, term))
+    if step.count > len(step.terms):
+        rest = step.count - len(step.terms)
+        equations.append(
+            Equation(None, (Number(step.remainder, DIGITS),), f"{rest:,} more", "their sum")
+        )
+    equations.append(Equation(None, (value,), "total"))
+    note = f"The value is used in {step.count:,} ways; the chain rule adds them up."
+    return Section(heading, (note, *_skipped_notes(step)), tuple(equations))
+
+
+def _sum_of(parts: Sequence[Expression], count: int) -> Expression:
+    total = parts[0]
+    shown = parts[:3]
+    for each in shown[1:]:
+        total = Apply(ADD, (total, each))
+    if count > len(shown):
+        total = Apply(ADD, (total, Symbol("…")))
+    return total
+
+
+def _skipped_notes(step: Step) -> tuple[str, ...]:
+    skipped = max((term.skipped for term in step.terms), default=0)
+    if not skipped:
+        return ()
+    return (f"{skipped:,} factors in the middle of the chain are left out of the formula.",)
+
+
+def _single(loss: Symbol, left: Expression, term: Term, value: Number) -> Equation:
+    right = [chain_of(_partials(loss, term)), chain_of(_symbolic(loss, term))]
+    if not term.skipped:
+        right.append(chain_of(_numeric(term)))
+    unique: list[Expression] = []
+    for each in right:
+        if not unique or each != unique[-1]:
+            unique.append(each)
+    # A chain without any formula of its own ends at the number at once.
+    return Equation(left, (*(each for each in unique if each != left), value))
+
+
+def _listed(loss: Symbol, term: Term) -> Equation:
+    end = term.factors[-1].of if term.end is None else term.end_symbol
+    over = term.factors[0].of
+    label = "via " if over != loss else "directly"
+    right = [chain_of(_symbolic(loss, term))]
+    if not term.skipped:
+        right.append(chain_of(_numeric(term)))
+    assert end is not None
+    return Equation(
+        over if over != loss else None, (*right, Number(term.contribution, DIGITS)), label
+    )
+
+
+def _partials(loss: Symbol, term: Term) -> list[Expression]:
+    """∂L/∂end · … · ∂of/∂by, the loss's end first."""
+    parts: list[Expression] = [
+        Apply(DERIVATIVE, (factor.of, factor.by)) for factor in reversed(term.factors)
+    ]
+    if term.end_symbol is not None:
+        parts.insert(0, partial_of(loss, term.end_symbol))
+    return _with_gap(parts, term)
+
+
+def _symbolic(loss: Symbol, term: Term) -> list[Expression]:
+    parts = [factor.symbolic for factor in reversed(term.factors)]
+    if term.end_symbol is not None:
+        parts.insert(0, partial_of(loss, term.end_symbol))
+    return _with_gap(parts, term)
+
+
+def _numeric(term: Term) -> list[Expression]:
+    parts = [factor.numeric for factor in reversed(term.factors)]
+    if term.end_symbol is not None:
+        parts.insert(0, Number(term.end_value, DIGITS))
+    return _with_gap(parts, term)
+
+
+def _with_gap(parts: list[Expression], term: Term) -> list[Expression]:
+    if not term.skipped:
+        return parts
+    middle = len(parts) // 2
+    return [*parts[:middle], Symbol("…"), *parts[middle:]]
+
+
+def _common(loss: Symbol, step: Step) -> tuple[Expression, ...] | None:
+    """Write all terms as one with an index, when they differ in nothing else."""
+    if any(term.skipped for term in step.terms):
+        return None
+    written = []
+    for write in (_partials, _symbolic):
+        merged: Expression | None = chain_of(write(loss, step.terms[0]))
+        for term in step.terms[1:]:
+            if merged is None:
+                return None
+            merged = generalise(merged, chain_of(write(loss, term)), "j")
+        if merged is None:
+            return None
+        written.append(Apply(summation(_index_of(step)), (merged,)))
+    return tuple(written) if written[0] != written[1] else (written[0],)
+
+
+def _index_of(step: Step) -> str:
+    """The index that a sum runs over: j for nodes, i for the examples of a batch."""
+    symbols = [term.factors[0].of for term in step.terms]
+    nodes = len({symbol.subscript for symbol in symbols}) > 1
+    cases = len({symbol.case for symbol in symbols}) > 1
+    return ", ".join(letter for letter, used in (("i", cases), ("j", nodes)) if used) or "j"
