@@ -234,7 +234,7 @@ class Tensor:
         returned it.
         """
         if self._given_name is not None:
-            return self._given_name
+            return self._given_name or None
         if self.primitive is CONSTANT or self.site is None or isinstance(self.site, Location):
             return None
         scope = self.scope
@@ -459,12 +459,12 @@ class Tensor:
         return record(POW, (other, self))
 
     def __matmul__(self, other: Any) -> Tensor:
-        result: Tensor = matmul(self, as_tensor(other))
-        return result
+        start = next(_serials)
+        return _name_only(matmul(self, as_tensor(other)), start)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        result: Tensor = matmul(as_tensor(other), self)
-        return result
+        start = next(_serials)
+        return _name_only(matmul(as_tensor(other), self), start)
 
     def __neg__(self) -> Tensor:
         return record(NEG, (self,))
@@ -527,8 +527,8 @@ class Tensor:
         return record(BITWISE_INVERT, (self,))
 
     def __getitem__(self, key: Any) -> Tensor:
-        result: Tensor = getitem(self, key)
-        return result
+        start = next(_serials)
+        return _name_only(getitem(self, key), start)
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise UsageError(
@@ -598,6 +598,16 @@ def record(
     if tracked:
         tracked = dtype.kind == "f" and primitive.differentiable
     return Tensor(primitive, inputs, attributes, shape, dtype, value, tracked)
+
+
+def _name_only(result: Tensor, start: int) -> Tensor:
+    """Leave the user's name to the result, not to the steps recorded since ``start`` for it."""
+    waiting = [each for each in result.inputs if each.serial > start]
+    while waiting:
+        each = waiting.pop()
+        each.name = ""
+        waiting.extend(operand for operand in each.inputs if operand.serial > start)
+    return result
 
 
 def _evaluate_carefully(primitive: Primitive, values: list[Any], attributes: Attributes) -> Any:

@@ -149,7 +149,7 @@ class Derivation:
         if symbol != self.name:
             lines.append(f"{symbol} is {self.name}; subscripts count from 1.")
             if self.symbol.superscript:
-                lines.extend(f"{each}." for each in self._deriver.symbols.legend)
+                lines.append(f"Layers: {'; '.join(self._deriver.symbols.legend)}.")
         lines.extend(kink_notes(self.trace, self.steps, self._deriver))
         lines.extend(self._path_lines())
         lines.append(self.badge)

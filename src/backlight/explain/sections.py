@@ -11,6 +11,7 @@ from backlight.graph.notation import (
     ADD,
     CHAIN,
     DERIVATIVE,
+    UNICODE,
     Apply,
     Expression,
     Number,
@@ -106,7 +107,10 @@ def step_section(loss: Symbol, step: Step, number: int, count: int) -> Section:
             Equation(None, (Number(step.remainder, DIGITS),), f"{rest:,} more", "their sum")
         )
     equations.append(Equation(None, (value,), "total"))
-    note = f"The value is used in {step.count:,} ways; the chain rule adds them up."
+    note = (
+        f"{UNICODE.expression(step.symbol)} acts on the loss in {step.count:,} ways; the chain rule "
+        f"adds them up."
+    )
     return Section(heading, (note, *_skipped_notes(step)), tuple(equations))
 
 

@@ -79,7 +79,7 @@ def _choose(trace: Trace, fold: bool) -> Symbols:
             bases[layer.output] = Symbol("z", "", level)
         if layer.activation is not None and not graph.nodes[layer.activation].named:
             bases[layer.activation] = Symbol("a", "", level)
-        legend.append(f"layer {number}: {', '.join(names)}")
+        legend.append(f"({number}) {', '.join(names)}")
     for index, node in enumerate(graph.nodes):
         if index not in bases:
             bases[index] = Symbol(_short(node))

@@ -88,9 +88,19 @@ def infix(unicode: str, latex: str, precedence: Precedence, *, associative: bool
         left_text = writer.bracketed(arguments[0], precedence)
         # A number with a sign never follows an operator bare: 2·(−1), 3 − (−2).
         right_text = writer.bracketed(arguments[1], right, signed=True)
+        if precedence is Precedence.SUM and _leads_negative(arguments[1]):
+            right_text = writer.brackets(writer.bracketed(arguments[1], right))
         return writer.infix(unicode, latex, left_text, right_text), precedence
 
     return Form(write, "infix")
+
+
+def _leads_negative(expression: Expression) -> bool:
+    """Whether an expression of several factors starts with a minus sign."""
+    found = expression
+    while isinstance(found, Apply) and found.form.shape == "product":
+        found = found.arguments[0]
+    return found is not expression and isinstance(found, Number) and found.value < 0
 
 
 def product() -> Form:
@@ -291,7 +301,7 @@ class Writer:
     def symbol(self, symbol: Symbol) -> str:
         superscript = script(symbol.superscript, _SUPERSCRIPTS, "^")
         case = f"⟨{symbol.case}⟩" if symbol.case else ""
-        return symbol.base + superscript + script(symbol.subscript, _SUBSCRIPTS, "_") + case
+        return symbol.base + script(symbol.subscript, _SUBSCRIPTS, "_") + superscript + case
 
     def brackets(self, text: str) -> str:
         return f"({text})"

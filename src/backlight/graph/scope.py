@@ -6,9 +6,7 @@ the region into one box or open it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Literal
 
 from backlight.source import call_site
@@ -66,12 +64,27 @@ current_scope = _current.get
 """Return the innermost open scope, or None."""
 
 
-@contextmanager
-def open_scope(name: str, kind: ScopeKind) -> Iterator[Scope]:
-    """Record everything inside the ``with`` block under a new scope."""
-    scope = Scope(name, kind, _current.get())
-    token = _current.set(scope)
-    try:
-        yield scope
-    finally:
-        _current.reset(token)
+class open_scope:  # noqa: N801 (used like a function: ``with open_scope(...)``)
+    """Record everything inside the ``with`` block under a new scope.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"module", "composite", "backward"}
+    """
+
+    __slots__ = ("_kind", "_name", "_token")
+
+    def __init__(self, name: str, kind: ScopeKind) -> None:
+        self._name = name
+        self._kind: ScopeKind = kind
+        self._token: Token[Scope | None] | None = None
+
+    def __enter__(self) -> Scope:
+        scope = Scope(self._name, self._kind, _current.get())
+        self._token = _current.set(scope)
+        return scope
+
+    def __exit__(self, *error: object) -> None:
+        if self._token is not None:
+            _current.reset(self._token)
