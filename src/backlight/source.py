@@ -13,7 +13,6 @@ import os
 import sys
 from bisect import bisect_right
 from dataclasses import dataclass
-from functools import lru_cache
 from types import CodeType
 
 Site = tuple[CodeType, int]
@@ -55,24 +54,27 @@ def call_site() -> Site | None:
     return frame.f_code, frame.f_lasti
 
 
+# Code objects hash slowly, by their contents, so the caches go by identity and keep them alive.
+_locations: dict[tuple[int, int], tuple[CodeType, Location]] = {}
+_names: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
+_instructions: dict[int, tuple[CodeType, list[int], list[dis.Instruction]]] = {}
+
+
 def location(site: Site) -> Location:
     """Return the file, line and function of a site."""
     code, offset = site
-    line = next(
-        (
-            line
-            for index, (line, _, _, _) in enumerate(code.co_positions())
-            if index == offset // 2 and line is not None
-        ),
-        code.co_firstlineno,
-    )
-    return Location(code.co_filename, line, code.co_name)
-
-
-@lru_cache(maxsize=512)
-def _instructions(code: CodeType) -> tuple[tuple[int, ...], tuple[dis.Instruction, ...]]:
-    instructions = tuple(dis.get_instructions(code))
-    return tuple(each.offset for each in instructions), instructions
+    key = (id(code), offset)
+    if key not in _locations:
+        line = next(
+            (
+                line
+                for index, (line, _, _, _) in enumerate(code.co_positions())
+                if index == offset // 2 and line is not None
+            ),
+            code.co_firstlineno,
+        )
+        _locations[key] = (code, Location(code.co_filename, line, code.co_name))
+    return _locations[key][1]
 
 
 def assigned_name(site: Site) -> str | None:
@@ -89,7 +91,17 @@ def assigned_name(site: Site) -> str | None:
     'here'
     """
     code, offset = site
-    offsets, instructions = _instructions(code)
+    key = (id(code), offset)
+    if key not in _names:
+        _names[key] = (code, _find_name(code, offset))
+    return _names[key][1]
+
+
+def _find_name(code: CodeType, offset: int) -> str | None:
+    if id(code) not in _instructions:
+        found = list(dis.get_instructions(code))
+        _instructions[id(code)] = (code, [each.offset for each in found], found)
+    _, offsets, instructions = _instructions[id(code)]
     index = bisect_right(offsets, offset)
     while index < len(instructions):
         instruction = instructions[index]

@@ -149,6 +149,9 @@ def _names(tensors: Sequence[Tensor]) -> list[str]:
     chosen: list[str | None] = []
     for each in tensors:
         name = each.name
+        path = module_path(each.scope)
+        if name is not None and path and each.inputs:
+            name = f"{path}.{name}"
         chosen.append(None if name is None else namer.claim(name))
     unnamed = [
         _base(each) for each, name in zip(tensors, chosen, strict=True) if name is None

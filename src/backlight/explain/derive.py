@@ -12,16 +12,22 @@ from dataclasses import dataclass, field
 
 from backlight.errors import GradientError
 from backlight.explain.entries import Entry, gradient_at, value_at
-from backlight.explain.formulas import Formulas, plain_product, product
-from backlight.explain.links import Link, links
+from backlight.explain.formulas import DIGITS, Formulas, is_choice, plus, product
+from backlight.explain.links import Hop, Link, links
 from backlight.explain.symbols import Symbols, symbols_of
 from backlight.graph.notation import DERIVATIVE, Apply, Expression, Number, Symbol
 from backlight.record import Trace
 
-MOST_TERMS = 8
-"""Terms of one sum that are written out; the rest is one exact remainder."""
-MOST_STEPS = 12
-"""Derivatives of inner scalars that are derived; others are quoted from the backward pass."""
+WHOLE_SUM = 8
+"""Sums of up to this many terms are written out whole."""
+LARGEST_TERMS = 4
+"""Of longer sums, this many of the largest terms are; the rest is one exact remainder."""
+MOST_LISTED = 20
+"""Terms in all steps together after which inner derivatives are quoted instead of derived."""
+MOST_DEFINITIONS = 24
+"""Forward values that are written out."""
+MOST_WAYS = 3
+"""Hidden paths between two shown scalars whose formulas are written as a sum."""
 LONGEST_CHAIN = 16
 """Factors of one chain that are written out."""
 
@@ -121,8 +127,6 @@ class Deriver:
 
     trace: Trace
     fold: bool = True
-    most_steps: int = MOST_STEPS
-    most_terms: int = MOST_TERMS
     symbols: Symbols = field(init=False)
     formulas: Formulas = field(init=False)
 
@@ -148,12 +152,14 @@ class Deriver:
         done: dict[Entry, Step] = {}
         weight: dict[Entry, float] = {target: 1.0}
         queue: list[tuple[float, int, int, Entry]] = [(-1.0, target.node, target.flat, target)]
-        while queue and len(done) < self.most_steps:
+        listed = 0
+        while queue and listed < MOST_LISTED:
             _, _, _, entry = heapq.heappop(queue)
             if entry in done:
                 continue
             step = self.step(entry)
             done[entry] = step
+            listed += len(step.terms)
             for term in step.terms:
                 if term.end is None or term.end in done:
                     continue
@@ -175,8 +181,8 @@ class Deriver:
         found = links(self.trace, self.symbols, entry)
         contributions = [link.value * self._gradient(link.target) for link in found]
         chosen = range(len(found))
-        if len(found) > self.most_terms:
-            largest = sorted(chosen, key=lambda k: -abs(contributions[k]))[: self.most_terms]
+        if len(found) > WHOLE_SUM:
+            largest = sorted(chosen, key=lambda k: -abs(contributions[k]))[:LARGEST_TERMS]
             chosen = sorted(largest)  # type: ignore[assignment]  # a list serves as well
         terms = tuple(self._term(entry, found[k]) for k in chosen)
         listed = set(chosen)
@@ -213,18 +219,26 @@ class Deriver:
     def factor(self, source: Entry, link: Link) -> Factor:
         """Write the local derivative between two shown scalars."""
         of, by = self.formulas.symbol(link.target), self.formulas.symbol(source)
-        if len(link.ways) != 1:
+        if len(link.ways) > MOST_WAYS:
             unknown = Apply(DERIVATIVE, (of, by))
-            return Factor(of, by, unknown, Number(link.value, 6), link.value, link.target)
+            return Factor(of, by, unknown, Number(link.value, DIGITS), link.value, link.target)
+        written = [self._way(way) for way in link.ways]
+        symbolic, numeric = written[0]
+        for formula, numbers in written[1:]:
+            symbolic, numeric = plus(symbolic, formula), plus(numeric, numbers)
+        return Factor(of, by, symbolic, numeric, link.value, link.target)
+
+    def _way(self, way: tuple[Hop, ...]) -> tuple[Expression, Expression]:
+        """Write the product of the local derivatives along one hidden path."""
         symbolic, numeric = [], []
-        for hop in reversed(link.ways[0]):
+        for hop in reversed(way):
             formula = self.formulas.local(hop.edge, hop.target, hop.source, hop.local)
             prime = self.formulas.prime(hop.edge, hop.target)
             symbolic.append(formula if prime is None else prime)
-            numeric.append(self.formulas.numbers(formula))
-        kept = [each for each in numeric if not (isinstance(each, Number) and each.value == 1.0)]
-        numbers = plain_product(kept) if kept else Number(1.0)
-        return Factor(of, by, product(symbolic), numbers, link.value, link.target)
+            # A choice such as [z > 0] is the number 0 or 1 once z is a number.
+            bare = is_choice(formula)
+            numeric.append(Number(hop.local) if bare else self.formulas.numbers(formula))
+        return product(symbolic), product(numeric)
 
     def definitions(self, steps: list[Step]) -> list[Definition]:
         """Write how the scalars on the way got their values, in forward order."""
@@ -233,11 +247,14 @@ class Deriver:
             entries.add(step.entry)
             for term in step.terms:
                 entries.update(factor.target for factor in term.factors)
-        found = []
-        for entry in sorted(entries, key=lambda each: (each.node, each.flat)):
+        found: list[Definition] = []
+        ordered = sorted(entries, key=lambda each: (each.node, each.flat))
+        ordered = [each for each in ordered if not self.trace.graph.nodes[each.node].is_leaf]
+        if len(ordered) > MOST_DEFINITIONS:
+            # The start and the end of the way say most: the first layers' values and the loss.
+            ordered = [*ordered[: MOST_DEFINITIONS // 2], *ordered[-MOST_DEFINITIONS // 2 :]]
+        for entry in ordered:
             node = self.trace.graph.nodes[entry.node]
-            if node.is_leaf:
-                continue
             symbolic = self.formulas.definition(entry)
             symbol = self.formulas.symbol(entry)
             value = value_at(self.trace, entry)

@@ -25,6 +25,7 @@ from backlight.graph.node import Node
 from backlight.graph.notation import (
     ADD,
     MULTIPLY,
+    SUBTRACT,
     Apply,
     Expression,
     Number,
@@ -72,8 +73,15 @@ def product(factors: Sequence[Expression]) -> Expression:
     """Write a product: ones left out, the numeric coefficient first."""
     rest = [each for each in factors if not isinstance(each, Number)]
     numbers = [each for each in factors if isinstance(each, Number)]
+    if not rest:
+        # Numbers alone stay side by side, so that one sees where each comes from.
+        kept = [each for each in numbers if each.value != 1.0] or numbers[:1]
+        result: Expression = kept[0]
+        for each in kept[1:]:
+            result = Apply(MULTIPLY, (result, each))
+        return result
     coefficient = float(np.prod([each.value for each in numbers])) if numbers else 1.0
-    ordered: list[Expression] = ([] if coefficient == 1.0 and rest else [Number(coefficient)])
+    ordered: list[Expression] = [] if coefficient == 1.0 else [Number(coefficient)]
     ordered += rest
     result = ordered[0]
     for each in ordered[1:]:
@@ -89,12 +97,18 @@ def product(factors: Sequence[Expression]) -> Expression:
     return result
 
 
-def plain_product(factors: Sequence[Expression]) -> Expression:
-    """Write a product factor by factor, ones and all, as a chain of numbers is shown."""
-    result = factors[0]
-    for each in factors[1:]:
-        result = Apply(MULTIPLY, (result, each))
-    return result
+def plus(left: Expression, right: Expression) -> Expression:
+    """Write a sum, as a difference when the second operand has a minus sign before it."""
+    if isinstance(right, Apply) and right.form is NEG.form:
+        return Apply(SUBTRACT, (left, right.arguments[0]))
+    if isinstance(right, Number) and right.value < 0:
+        return Apply(SUBTRACT, (left, Number(-right.value, right.digits)))
+    return Apply(ADD, (left, right))
+
+
+def is_choice(expression: Expression) -> bool:
+    """Whether an expression is a condition in brackets, which is 0 or 1."""
+    return isinstance(expression, Apply) and expression.form is _IVERSON
 
 
 def substitute(expression: Expression, values: Mapping[Symbol, float]) -> Expression:
@@ -380,21 +394,7 @@ def generalise(first: Expression, second: Expression, letter: str) -> Expression
 
 
 def _common(first: str, second: str, letter: str) -> str | None:
-    if first == second:
-        return first
-    joined = "," in first or "," in second
-    parts = [list(_parts(each, joined)) for each in (first, second)]
+    parts = [each.split(",") for each in (first, second)]
     if len(parts[0]) != len(parts[1]):
-        # One of them needs commas, as in 2,10 against 21: compare by position all the same.
-        parts = [list(_parts(first, "," in first)), list(_parts(second, "," in second))]
-        if len(parts[0]) != len(parts[1]):
-            return None
-    merged = [a if a == b else letter for a, b in zip(*parts, strict=True)]
-    wide = any(len(each) > 1 for each in merged)
-    return ("," if wide else "").join(merged)
-
-
-def _parts(subscript: str, commas: bool) -> Sequence[str]:
-    return subscript.split(",") if commas else list(subscript)
-
-
+        return None
+    return ",".join(a if a == b else letter for a, b in zip(*parts, strict=True))

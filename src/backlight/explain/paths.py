@@ -97,13 +97,12 @@ def top_paths(trace: Trace, entry: Entry, top: int) -> Paths:
     Paths
     """
     total = gradient_at(trace, entry) or 0.0
-    # Both passes start at the output and serve every scalar, so they are kept with the trace.
-    bounds = _bounds(trace, entry.node)
-    count = float(_counts(trace, entry.node)[entry.node].reshape(-1)[entry.flat])
+    reach = _Reach(trace, entry.node)
+    count = reach.count(entry)
     order = itertools.count()
     # A partial path: (scalar, product so far, link to the partial path before).
     start: tuple[Entry, float, Any] = (entry, 1.0, None)
-    queue = [(-_bound(bounds, entry), next(order), start)]
+    queue = [(-reach.bound(entry), next(order), start)]
     found: list[Path] = []
     expansions = 0
     while queue and len(found) < top:
@@ -117,23 +116,71 @@ def top_paths(trace: Trace, entry: Entry, top: int) -> Paths:
             return Paths(found, count, total, False)
         for use in uses(trace, at):
             target = use.edge.target
-            if target not in bounds:
-                continue
-            reach = bounds[target].reshape(-1)
             for flat, local in zip(use.entries.tolist(), use.locals.tolist(), strict=True):
                 value = so_far * local
-                bound = abs(value) * float(reach[flat])
-                if np.isnan(bound):
-                    bound = np.inf
-                if reach[flat] < 0:  # no path from here to the output
+                ahead = reach.bound(Entry(target, flat))
+                if ahead < 0:  # no path from here to the output
                     continue
+                bound = abs(value) * ahead
                 item = (Entry(target, flat), value, (partial, float(local)))
-                heapq.heappush(queue, (-bound, next(order), item))
+                heapq.heappush(queue, (-(np.inf if np.isnan(bound) else bound), next(order), item))
     return Paths(found, count, total, True)
 
 
-def _bound(bounds: dict[int, Array], entry: Entry) -> float:
-    return float(bounds[entry.node].reshape(-1)[entry.flat])
+class _Reach:
+    """How far single scalars reach: bounds of path products and numbers of paths.
+
+    The passes over whole tensors start at the output and serve every scalar, so they are kept
+    with the trace.  The tensor that is asked about and mere moves of it are left out of them:
+    one entry of a large weight does not need a pass over all of its entries.
+    """
+
+    def __init__(self, trace: Trace, start: int) -> None:
+        self.trace = trace
+        self.sparse = _moves_of(trace, start)
+        after = [
+            edge.target
+            for node in self.sparse
+            for edge in trace.outgoing[node]
+            if edge.target not in self.sparse
+        ]
+        self.bounds = _bounds(trace, after)
+        self.counts = _counts(trace, after)
+
+    def bound(self, entry: Entry) -> float:
+        """The largest magnitude of a path's product from a scalar to the output; −1 for none."""
+        if entry.node not in self.sparse or entry.node == self.trace.output:
+            return float(self.bounds[entry.node].reshape(-1)[entry.flat])
+        best = -1.0
+        for use in uses(self.trace, entry):
+            for flat, local in zip(use.entries.tolist(), use.locals.tolist(), strict=True):
+                ahead = self.bound(Entry(use.edge.target, flat))
+                if ahead >= 0:
+                    product = abs(local) * ahead
+                    best = max(best, np.inf if np.isnan(product) else product)
+        return best
+
+    def count(self, entry: Entry) -> float:
+        """The number of paths from a scalar to the output."""
+        if entry.node not in self.sparse or entry.node == self.trace.output:
+            return float(self.counts[entry.node].reshape(-1)[entry.flat])
+        return sum(
+            self.count(Entry(use.edge.target, flat))
+            for use in uses(self.trace, entry)
+            for flat in use.entries.tolist()
+        )
+
+
+def _moves_of(trace: Trace, start: int) -> list[int]:
+    """A node and the nodes that only show its entries in another place, a few at most."""
+    found = [start]
+    for index in found:
+        for edge in trace.outgoing[index]:
+            node = trace.graph.nodes[edge.target]
+            alone = node.primitive.kind is Kind.MOVE and len(node.inputs) == 1
+            if alone and edge.target not in found and len(found) < 8:
+                found.append(edge.target)
+    return found
 
 
 def _path(trace: Trace, partial: tuple[Entry, float, Any]) -> Path:
@@ -151,18 +198,20 @@ def _path(trace: Trace, partial: tuple[Entry, float, Any]) -> Path:
     return Path(tuple(reversed(nodes)), tuple(reversed(factors)), partial[1])
 
 
-def _needed(trace: Trace, start: int) -> list[int]:
-    """The nodes on the way from a node to the output, last first."""
-    below = trace.graph.downstream(start)
-    return [k for k in range(trace.output, start - 1, -1) if k in below]
+def _needed(trace: Trace, starts: list[int]) -> list[int]:
+    """The nodes on the way from some nodes to the output, last first."""
+    reached = set(starts)
+    for index in range(min(starts, default=trace.output), trace.output + 1):
+        if not reached.isdisjoint(trace.graph.nodes[index].inputs):
+            reached.add(index)
+    return sorted((k for k in reached if k <= trace.output), reverse=True)
 
 
-def _bounds(trace: Trace, start: int) -> dict[int, Array]:
+def _bounds(trace: Trace, starts: list[int]) -> dict[int, Array]:
     """For each scalar the largest magnitude of a path's product to the output; −1 for no path."""
     known: dict[int, Array] = trace.memo.setdefault("bounds", {})
-    if not known:
-        known[trace.output] = np.ones(trace.graph.nodes[trace.output].shape)
-    for index in _needed(trace, start):
+    known.setdefault(trace.output, np.ones(trace.graph.nodes[trace.output].shape))
+    for index in _needed(trace, starts):
         if index in known:
             continue
         best = np.full(trace.graph.nodes[index].shape, -1.0)
@@ -173,12 +222,11 @@ def _bounds(trace: Trace, start: int) -> dict[int, Array]:
     return known
 
 
-def _counts(trace: Trace, start: int) -> dict[int, Array]:
+def _counts(trace: Trace, starts: list[int]) -> dict[int, Array]:
     """For each scalar the number of paths to the output."""
     known: dict[int, Array] = trace.memo.setdefault("counts", {})
-    if not known:
-        known[trace.output] = np.ones(trace.graph.nodes[trace.output].shape)
-    for index in _needed(trace, start):
+    known.setdefault(trace.output, np.ones(trace.graph.nodes[trace.output].shape))
+    for index in _needed(trace, starts):
         if index in known:
             continue
         count = np.zeros(trace.graph.nodes[index].shape)

@@ -49,8 +49,7 @@ class Symbols:
             if node.shape[0] > 1:
                 case = str(index[0] + 1)
             index = index[1:]
-        separator = "," if any(each >= 9 for each in index) else ""
-        subscript = separator.join(str(each + 1) for each in index)
+        subscript = ",".join(str(each + 1) for each in index)
         return Symbol(base.base, subscript, base.superscript, case)
 
 

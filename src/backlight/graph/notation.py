@@ -30,7 +30,8 @@ class Precedence(IntEnum):
 class Symbol:
     """A named quantity, ``w`` with subscript ``12`` and superscript ``(3)`` for w₁₂⁽³⁾.
 
-    ``case`` numbers the example of a batch that the quantity belongs to: z₂⟨5⟩.
+    The parts of a subscript are separated by commas, ``1,2``, which are written only where they
+    are needed.  ``case`` numbers the example of a batch that the quantity belongs to: z₂⟨5⟩.
     """
 
     base: str
@@ -271,6 +272,12 @@ _SUBSCRIPTS = str.maketrans("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄
 _SUPERSCRIPTS = str.maketrans("0123456789+-−=()nijkLT", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱʲᵏᴸᵀ")
 
 
+def joined_subscript(subscript: str) -> str:
+    """Leave out the commas of a subscript when every part is one character: ``1,2`` is 12."""
+    parts = subscript.split(",")
+    return "".join(parts) if all(len(part) == 1 for part in parts) else subscript
+
+
 class Writer:
     """Writes expressions as one line of Unicode text; the base of the other writers."""
 
@@ -301,7 +308,8 @@ class Writer:
     def symbol(self, symbol: Symbol) -> str:
         superscript = script(symbol.superscript, _SUPERSCRIPTS, "^")
         case = f"⟨{symbol.case}⟩" if symbol.case else ""
-        return symbol.base + script(symbol.subscript, _SUBSCRIPTS, "_") + superscript + case
+        subscript = script(joined_subscript(symbol.subscript), _SUBSCRIPTS, "_")
+        return symbol.base + subscript + superscript + case
 
     def brackets(self, text: str) -> str:
         return f"({text})"
@@ -382,7 +390,7 @@ class LatexWriter(Writer):
         if symbol.case:
             above += rf"\langle {symbol.case}\rangle"
         upper = f"^{{{above}}}" if above else ""
-        lower = f"_{{{latex_script(symbol.subscript)}}}" if symbol.subscript else ""
+        lower = f"_{{{latex_script(joined_subscript(symbol.subscript))}}}" if symbol.subscript else ""
         return base + upper + lower
 
     def brackets(self, text: str) -> str:
@@ -467,7 +475,7 @@ class MathmlWriter(Writer):
 
     def symbol(self, symbol: Symbol) -> str:
         base = f"<mi>{html.escape(symbol.base)}</mi>"
-        lower = f"<mtext>{html.escape(symbol.subscript)}</mtext>"
+        lower = f"<mtext>{html.escape(joined_subscript(symbol.subscript))}</mtext>"
         above = symbol.superscript + (f"⟨{symbol.case}⟩" if symbol.case else "")
         upper = f"<mtext>{html.escape(above)}</mtext>"
         if symbol.subscript and above:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from backlight.errors import DtypeError
 from backlight.graph import notation
 from backlight.graph.notation import function, power
 from backlight.graph.primitive import Facts, Kink, Operand
 from backlight.ops.exponential import LOG
-from backlight.ops.logical import EQUAL
+from backlight.ops.logical import EQUAL, LOGICAL_AND
 from backlight.ops.piecewise import WHERE
 from backlight.ops.rules import elementwise
 
@@ -86,19 +87,20 @@ NEG = elementwise(
 )
 
 
-def _power_by_base(y: Operand, base: Operand, exponent: Operand) -> Operand:
-    """d(bᵉ)/db = e·bᵉ⁻¹, written without a superfluous power for the exponents 1 and 2."""
+def _power_by_base(y: Operand, base: Operand, exponent: Operand) -> Operand | float:
+    """d(bᵉ)/db = e·bᵉ⁻¹, written without a superfluous power for the exponents 0, 1 and 2."""
     constant = exponent.constant
-    if constant == 1.0:
-        return base**0.0
+    if constant is not None and constant in (0.0, 1.0):
+        return constant
     if constant == 2.0:
         return 2.0 * base
     if constant is not None:
         return constant * base ** (constant - 1.0)
-    # At e = 0 the rule must give 0 even where b = 0 makes bᵉ⁻¹ infinite.
-    zero = EQUAL(exponent, 0.0)
-    safe = WHERE(zero, 1.0, exponent)
-    return WHERE(zero, 0.0, exponent * base ** (safe - 1.0))
+    # At e = 0 the rule must give 0 even where b = 0 makes bᵉ⁻¹ infinite.  Elsewhere e stays in
+    # it, so that its own derivative with respect to e is right at e = 0.
+    corner = LOGICAL_AND(EQUAL(exponent, 0.0), EQUAL(base, 0.0))
+    result: Operand = exponent * WHERE(corner, 1.0, base) ** (exponent - 1.0)
+    return result
 
 
 def _power_by_exponent(y: Operand, base: Operand, exponent: Operand) -> Operand:
@@ -108,7 +110,15 @@ def _power_by_exponent(y: Operand, base: Operand, exponent: Operand) -> Operand:
 
 
 def _power(xp: Any, base: Any, exponent: Any) -> Any:
-    return base**exponent
+    try:
+        return base**exponent
+    except ValueError:
+        if exponent.dtype.kind == "i" and xp.any(exponent < 0):
+            raise DtypeError(
+                "pow: an integer has no negative integer powers; convert the base with "
+                "bl.astype(x, float) first."
+            ) from None
+        raise
 
 
 POW = elementwise(
@@ -167,9 +177,10 @@ FLOOR_DIVIDE = elementwise(
 HYPOT = elementwise(
     "hypot",
     lambda xp, a, b: xp.hypot(a, b),
-    lambda y, a, b: _safe_quotient(a, y),
-    lambda y, a, b: _safe_quotient(b, y),
+    lambda y, a, b: safe_quotient(a, y),
+    lambda y, a, b: safe_quotient(b, y),
     formula=function("hypot"),
+    overflows=True,
     special=(((INF, NAN), INF), ((3.0, 4.0), 5.0)),
     kink=Kink(
         lambda xp, a, b: xp.logical_and(a == 0, b == 0),
@@ -180,6 +191,6 @@ HYPOT = elementwise(
 )
 
 
-def _safe_quotient(a: Operand, y: Operand) -> Operand:
+def safe_quotient(a: Operand, y: Operand) -> Operand:
     """a/y, and 0 where both vanish."""
     return a / WHERE(EQUAL(y, 0.0), 1.0, y)

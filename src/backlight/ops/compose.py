@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from backlight.errors import DtypeError, ShapeError, TracedValueError
+from backlight.graph.primitive import Shape
+from backlight.graph.scope import open_scope
 from backlight.ops.arithmetic import ADD, MUL
 from backlight.ops.contract import CONTRACT
+from backlight.ops.convert import CAST
 from backlight.ops.index import GATHER
-from backlight.ops.logical import LESS
+from backlight.ops.leaf import CONSTANT
+from backlight.ops.logical import GREATER_EQUAL, LESS, LOGICAL_OR
 from backlight.ops.move import BROADCAST, FLIP, PERMUTE, RESHAPE, SLICE
 from backlight.ops.piecewise import WHERE
 
@@ -61,6 +66,20 @@ def matmul(a: Any, b: Any) -> Any:
         raise ShapeError(
             f"matmul: the leading axes of {a.shape} and {b.shape} do not broadcast."
         ) from None
+    if 1 in (*batch_a, *batch_b):
+        return _boxed("matmul", lambda: _matmul(a, b, batch_a, batch_b, batch))
+    return _matmul(a, b, batch_a, batch_b, batch)
+
+
+def _boxed(name: str, function: Callable[[], Any]) -> Any:
+    """Record several operations as one composite, so that only the last has the user's name."""
+    with open_scope(name, "composite") as scope:
+        result = function()
+    scope.result = getattr(result, "serial", -1)
+    return result
+
+
+def _matmul(a: Any, b: Any, batch_a: Shape, batch_b: Shape, batch: Shape) -> Any:
     count = len(batch)
     row, column, summed = count, count + 1, count + 2
     a, labels_a = _drop_ones(a, batch_a, batch)
@@ -134,14 +153,20 @@ def getitem(x: Any, key: Any) -> Any:
         stops.append(stop)
         steps.append(step)
         axis += 1
-    if any(
-        bounds != (0, size, 1) for bounds, size in zip(zip(starts, stops, steps), x.shape)
-    ):
-        x = SLICE(x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
-    if flips:
-        x = FLIP(x, axes=tuple(flips))
-    x = reshape(x, tuple(shape))
-    return _gather_many(x, gathers, keys) if gathers else x
+    bounds = (tuple(starts), tuple(stops), tuple(steps))
+    cut = any(each != (0, size, 1) for each, size in zip(zip(*bounds), x.shape))
+    left = tuple(len(range(*each)) for each in zip(*bounds))
+    # A basic index is one to three operations, one with positions at least one more.
+    number = cut + bool(flips) + (left != tuple(shape)) + min(len(gathers), 2)
+    number += bool(gathers) and not _adjacent(keys)
+
+    def pick() -> Any:
+        part = SLICE(x, starts=bounds[0], stops=bounds[1], steps=bounds[2]) if cut else x
+        part = FLIP(part, axes=tuple(flips)) if flips else part
+        part = reshape(part, tuple(shape))
+        return _gather_many(part, gathers, keys) if gathers else part
+
+    return _boxed("getitem", pick) if number > 1 else pick()
 
 
 def _slice_bounds(key: slice, size: int) -> tuple[int, int, int, bool]:
@@ -211,7 +236,14 @@ def _gather_many(x: Any, gathers: list[tuple[int, Any]], keys: list[Any]) -> Any
     """Gather along one or several axes at once with positions that broadcast together."""
     axes = [axis for axis, _ in gathers]
     if len(gathers) == 1:
-        return GATHER(x, gathers[0][1], axis=axes[0])
+        positions = gathers[0][1]
+        found = GATHER(x, positions, axis=axes[0])
+        if _adjacent(keys):
+            return found
+        # As in NumPy, integers count as positions here: if they stand apart, their axes go first.
+        moved = range(axes[0], axes[0] + positions.ndim)
+        others = (axis for axis in range(found.ndim) if axis not in moved)
+        return permute(found, (*moved, *others))
     # Several position arrays: make their axes one and compute row-major positions in it.
     together = axes == list(range(axes[0], axes[0] + len(axes))) and _adjacent(keys)
     front = axes[0] if together else 0
@@ -224,7 +256,7 @@ def _gather_many(x: Any, gathers: list[tuple[int, Any]], keys: list[Any]) -> Any
     )
     flat: Any = None
     for size, (_, positions) in zip(sizes, gathers):
-        checked = _non_negative(positions, size)
+        checked = row_positions(positions, size, math.prod(sizes))
         flat = checked if flat is None else _plus(_times(flat, size), checked)
     return GATHER(merged, flat, axis=front)
 
@@ -235,12 +267,37 @@ def _adjacent(keys: list[Any]) -> bool:
     return places == list(range(places[0], places[0] + len(places)))
 
 
-def _non_negative(positions: Any, size: int) -> Any:
-    if hasattr(positions, "record"):
-        return WHERE(LESS(positions, 0), ADD(positions, size), positions)
-    array = np.asarray(positions)
+def row_positions(positions: Any, size: int, outside: int) -> Any:
+    """Positions along one axis, counted from the front, for use inside a longer axis.
+
+    Parameters
+    ----------
+    positions : tensor or array of int
+        Negative ones count from the end.
+    size : int
+        The size of the axis.
+    outside : int
+        What a position that is out of range becomes where its value is not a constant: the size
+        of the longer axis, so that the gather refuses it instead of reading another row.
+
+    Raises
+    ------
+    ShapeError
+        When a constant position is out of range.
+    """
+    if hasattr(positions, "record") and positions.primitive is not CONSTANT:
+        if positions.dtype != np.int64:
+            positions = CAST(positions, dtype=np.dtype(np.int64))
+        wrapped = WHERE(LESS(positions, 0), ADD(positions, size), positions)
+        wrong = LOGICAL_OR(LESS(wrapped, 0), GREATER_EQUAL(wrapped, size))
+        return WHERE(wrong, outside, wrapped)
+    known = positions.value if hasattr(positions, "record") else positions
+    array = np.asarray(known).astype(np.int64)
     if array.size and (array.max() >= size or array.min() < -size):
-        raise ShapeError(f"A position is out of range for an axis of {size} entries.")
+        raise ShapeError(
+            f"Position {array.max() if array.max() >= size else array.min()} is out of range for "
+            f"an axis with {size} entries."
+        )
     return np.where(array < 0, array + size, array)
 
 

@@ -33,6 +33,7 @@ CAST = REGISTRY.add(
         _cast,
         transposes=(_cast_back,),
         formula=function("cast"),
+        careful=True,
         onnx="Cast",
         description="The operand in another dtype.",
     )

@@ -112,6 +112,7 @@ LOGADDEXP = elementwise(
     lambda y, a, b: SIGMOID(a - b),
     lambda y, a, b: SIGMOID(b - a),
     formula=function("logaddexp"),
+    overflows=True,
     special=(((-INF, 1.0), 1.0), ((INF, 1.0), INF), ((-INF, -INF), -INF)),
     facts=Facts(commutative=True),
     description="ln(eᵃ + eᵇ) without overflow.",

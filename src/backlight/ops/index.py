@@ -23,14 +23,21 @@ def _gather_spec(x: Spec, index: Spec, axis: int) -> Spec:
     return Spec((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]), x.dtype)
 
 
+def _check_range(name: str, xp: Any, index: Any, axis: int, size: int) -> None:
+    if not index.size:
+        return
+    ends = int(xp.max(index)), int(xp.min(index))
+    if ends[0] >= size or ends[1] < -size:
+        worst = max(ends, key=lambda k: abs(k + 0.5))
+        raise ShapeError(
+            f"{name}: position {worst} is out of range for axis {axis} with {size} entries."
+        )
+
+
 def _gather(xp: Any, x: Any, index: Any, axis: int) -> Any:
     size = x.shape[axis]
+    _check_range("gather", xp, index, axis, size)
     positions = xp.reshape(xp.asarray(index), (-1,))
-    if positions.size and (int(xp.max(positions)) >= size or int(xp.min(positions)) < -size):
-        worst = max(map(int, (xp.max(positions), xp.min(positions))), key=lambda k: abs(k + 0.5))
-        raise ShapeError(
-            f"gather: position {worst} is out of range for axis {axis} with {size} entries."
-        )
     taken = xp.take(x, xp.where(positions < 0, positions + size, positions), axis=axis)
     return xp.reshape(taken, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
 
@@ -68,11 +75,8 @@ def _scatter_spec(upstream: Spec, index: Spec, axis: int, size: int) -> Spec:
 
 def _scatter(xp: Any, upstream: Any, index: Any, axis: int, size: int) -> Any:
     shape = _scatter_shape(upstream.shape, index.shape, axis, size)
-    lined = np.reshape(
-        np.asarray(upstream), (*upstream.shape[:axis], -1, *shape[axis + 1 :])
-        if index.size
-        else (*upstream.shape[:axis], 0, *shape[axis + 1 :])
-    )
+    _check_range("scatter_add", xp, index, axis, size)
+    lined = np.reshape(upstream, (*shape[:axis], index.size, *shape[axis + 1 :]))
     result = np.zeros(shape, dtype=upstream.dtype)
     # The standard has no scatter; NumPy's unbuffered addition counts repeated positions in order.
     np.add.at(np.moveaxis(result, axis, 0), np.reshape(index, (-1,)), np.moveaxis(lined, axis, 0))

@@ -171,6 +171,8 @@ def _pad_spec(
     between: tuple[int, ...],
     fill: float = 0.0,
 ) -> Spec:
+    if not len(before) == len(after) == len(between) == len(x.shape):
+        raise ShapeError(f"pad: three widths are needed per axis of {x.shape}.")
     shape = tuple(
         low + high + size + gap * max(size - 1, 0)
         for low, high, gap, size in zip(before, after, between, x.shape, strict=True)

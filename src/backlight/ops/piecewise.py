@@ -7,11 +7,21 @@ shows it beside the one-sided values.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from backlight.errors import DtypeError
 from backlight.graph.notation import fence, function
-from backlight.graph.primitive import REGISTRY, Facts, Kind, Kink, Operand, Primitive, Spec
+from backlight.graph.primitive import (
+    REGISTRY,
+    Array,
+    Facts,
+    Kind,
+    Kink,
+    Operand,
+    Primitive,
+    Spec,
+)
 from backlight.ops.convert import CAST
 from backlight.ops.logical import EQUAL, GREATER, LESS
 from backlight.ops.rules import accept, broadcast, elementwise, promote
@@ -46,7 +56,21 @@ SIGN = elementwise(
 )
 
 
-def _rounding(name: str, symbol: tuple[str, str, str, str], what: str) -> Primitive:
+def _is_whole(xp: Any, x: Any) -> Any:
+    return xp.logical_and(x == xp.trunc(x), xp.isfinite(x))
+
+
+def _is_half(xp: Any, x: Any) -> Any:
+    # Doubling is exact, and from 2⁵² on every number is whole.
+    return xp.logical_and(_is_whole(xp, 2 * x), xp.logical_not(_is_whole(xp, x)))
+
+
+def _rounding(
+    name: str,
+    symbol: tuple[str, str, str, str],
+    what: str,
+    jumps: Callable[..., Array] = _is_whole,
+) -> Primitive:
     return elementwise(
         name,
         lambda xp, x: getattr(xp, name)(x),
@@ -54,12 +78,7 @@ def _rounding(name: str, symbol: tuple[str, str, str, str], what: str) -> Primit
         takes="numeric",
         formula=fence(*symbol) if symbol[0] else function(name),
         special=(((INF,), INF), ((NAN,), NAN)),
-        kink=Kink(
-            (lambda xp, x: xp.abs(x - xp.trunc(x)) == 0.5)
-            if name == "round"
-            else (lambda xp, x: x == xp.trunc(x)),
-            "the derivative is 0, also where it jumps",
-        ),
+        kink=Kink(jumps, "the derivative is 0, also where it jumps"),
         facts=Facts(idempotent=True),
         onnx={"floor": "Floor", "ceil": "Ceil", "round": "Round"}.get(name),
         description=what,
@@ -68,8 +87,15 @@ def _rounding(name: str, symbol: tuple[str, str, str, str], what: str) -> Primit
 
 FLOOR = _rounding("floor", ("⌊", "⌋", r"\lfloor", r"\rfloor"), "The largest integer not above.")
 CEIL = _rounding("ceil", ("⌈", "⌉", r"\lceil", r"\rceil"), "The smallest integer not below.")
-TRUNC = _rounding("trunc", ("", "", "", ""), "The operand without its fraction.")
-ROUND = _rounding("round", ("", "", "", ""), "The nearest integer; halves go to the even one.")
+TRUNC = _rounding(
+    "trunc",
+    ("", "", "", ""),
+    "The operand without its fraction.",
+    lambda xp, x: xp.logical_and(_is_whole(xp, x), x != 0),
+)
+ROUND = _rounding(
+    "round", ("", "", "", ""), "The nearest integer; halves go to the even one.", _is_half
+)
 
 
 def _tie_partial(better: Primitive, of_first: bool) -> Any:

@@ -103,8 +103,8 @@ def _uniform_spec(seed: Spec, step: Spec, stream: int, shape: Shape, dtype: Dtyp
     for name, spec in (("seed", seed), ("step", step)):
         if spec.shape != () or spec.dtype.kind not in "iu":
             raise DtypeError(f"random_uniform: the {name} must be one integer, not {spec}.")
-    if np.dtype(dtype).kind != "f":
-        raise DtypeError(f"random_uniform gives floating-point numbers, not {dtype}.")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise DtypeError(f"random_uniform gives float32 or float64, not {np.dtype(dtype)}.")
     return Spec(tuple(shape), np.dtype(dtype))
 
 

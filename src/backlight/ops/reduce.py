@@ -27,6 +27,7 @@ from backlight.graph.primitive import (
     Transpose,
 )
 from backlight.ops.convert import CAST
+from backlight.ops.exponential import EXP
 from backlight.ops.logical import EQUAL
 from backlight.ops.rules import BOOL, Category, accept
 
@@ -58,7 +59,9 @@ def _reduction(
     transpose: Transpose | None = None,
     formula: Form,
     symbol: str = "v",
+    special: tuple[tuple[tuple[float, ...], float], ...] = (),
     kink: Kink | None = None,
+    overflows: bool = False,
     stops_gradient: str = "",
     onnx: str | None = None,
     description: str = "",
@@ -85,7 +88,9 @@ def _reduction(
             transposes=None if transpose is None else (transpose,),
             formula=formula,
             symbol=symbol,
+            special=special,
             kink=kink,
+            careful=overflows,
             stops_gradient=stops_gradient,
             onnx=onnx,
             description=description,
@@ -103,6 +108,7 @@ SUM = _reduction(
     takes="numeric",
     transpose=lambda upstream, y, x, axes: expand(upstream, x.shape, axes),
     formula=function("Σ", r"\sum"),
+    overflows=True,
     symbol="s",
     onnx="ReduceSum",
     description="The sum of the entries along axes.",
@@ -148,7 +154,7 @@ def _prod_partial(y: Operand, x: Operand, axes: tuple[int, ...]) -> Any:
     from backlight.ops.move import PERMUTE, RESHAPE  # import here: a move back is a reduction
 
     if not axes or 0 in x.shape:
-        return y * 0.0 + 1.0 if not axes else x * 0.0
+        return 1.0
     rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
     order = (*rest, *axes)
     front = PERMUTE(x, axes=order)
@@ -165,6 +171,7 @@ PROD = _reduction(
     takes="numeric",
     partial=_prod_partial,
     formula=function("Π", r"\prod"),
+    overflows=True,
     symbol="p",
     onnx="ReduceProd",
     description="The product of the entries along axes.",
@@ -209,6 +216,28 @@ MIN = _reduction(
     description="The smallest entry along axes.",
 )
 
+def _logsumexp(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """max + ln Σ exp(x − max); the shift keeps the exponentials from overflowing."""
+    if any(x.shape[axis] == 0 for axis in axes):
+        return xp.log(xp.sum(x, axis=axes, dtype=x.dtype))
+    top = xp.max(x, axis=axes, keepdims=True)
+    shift = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    total = xp.log(xp.sum(xp.exp(x - shift), axis=axes, dtype=x.dtype))
+    return total + xp.reshape(shift, total.shape)
+
+
+LOGSUMEXP = _reduction(
+    "logsumexp",
+    _logsumexp,
+    takes="floating",
+    partial=lambda y, x, axes: EXP(x - expand(y, x.shape, axes)),
+    formula=function("logsumexp"),
+    symbol="ℓ",
+    special=(((-math.inf,), -math.inf), ((math.inf,), math.inf), ((math.nan,), math.nan)),
+    onnx="ReduceLogSumExp",
+    description="ln Σ exp(x) along axes without overflow; its derivative is the softmax.",
+)
+
 ANY = _reduction(
     "any",
     lambda xp, x, axes: xp.any(x, axis=axes),
@@ -234,7 +263,8 @@ def _position_of(extreme: str) -> Callable[..., Array]:
     def evaluate(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
         rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
         front = xp.permute_dims(x, (*rest, *axes))
-        lined = xp.reshape(front, (*(x.shape[axis] for axis in rest), -1))
+        count = math.prod(x.shape[axis] for axis in axes)
+        lined = xp.reshape(front, (*front.shape[: len(rest)], count))
         return xp.astype(xp.asarray(getattr(xp, extreme)(lined, axis=-1)), np.int64)
 
     return evaluate
@@ -287,6 +317,7 @@ CUMULATIVE_SUM = REGISTRY.add(
         lambda xp, x, axis: xp.cumulative_sum(x, axis=axis, dtype=x.dtype),
         transposes=(_cumulative_back,),
         formula=function("cumsum"),
+        careful=True,
         onnx="CumSum",
         description="The sum of the entries up to each one along an axis.",
     )

@@ -5,17 +5,26 @@ from __future__ import annotations
 import math
 
 from backlight.graph.notation import function
+from backlight.graph.primitive import Kink, Operand
+from backlight.ops.arithmetic import HYPOT, safe_quotient
 from backlight.ops.exponential import SQRT
 from backlight.ops.rules import elementwise
 
 INF = math.inf
 NAN = math.nan
 
+
+def _one_less_square(x: Operand) -> Operand:
+    """1 − x² as a product, which keeps its digits where x is close to ±1."""
+    return (1.0 - x) * (1.0 + x)
+
+
 SIN = elementwise(
     "sin",
     lambda xp, x: xp.sin(x),
     lambda y, x: COS(x),
     formula=function("sin", r"\sin"),
+    domain="a finite angle",
     special=(((0.0,), 0.0), ((INF,), NAN)),
     onnx="Sin",
     description="The sine of an angle in radians.",
@@ -26,6 +35,7 @@ COS = elementwise(
     lambda xp, x: xp.cos(x),
     lambda y, x: -SIN(x),
     formula=function("cos", r"\cos"),
+    domain="a finite angle",
     special=(((0.0,), 1.0), ((INF,), NAN)),
     onnx="Cos",
     description="The cosine of an angle in radians.",
@@ -36,6 +46,7 @@ TAN = elementwise(
     lambda xp, x: xp.tan(x),
     lambda y, x: 1.0 + y**2.0,
     formula=function("tan", r"\tan"),
+    domain="a finite angle",
     special=(((0.0,), 0.0), ((INF,), NAN)),
     onnx="Tan",
     description="The tangent of an angle in radians.",
@@ -44,7 +55,7 @@ TAN = elementwise(
 ASIN = elementwise(
     "asin",
     lambda xp, x: xp.asin(x),
-    lambda y, x: 1.0 / SQRT(1.0 - x**2.0),
+    lambda y, x: 1.0 / SQRT(_one_less_square(x)),
     formula=function("arcsin", r"\arcsin"),
     domain="−1 ≤ x ≤ 1",
     special=(((0.0,), 0.0), ((2.0,), NAN)),
@@ -55,7 +66,7 @@ ASIN = elementwise(
 ACOS = elementwise(
     "acos",
     lambda xp, x: xp.acos(x),
-    lambda y, x: -1.0 / SQRT(1.0 - x**2.0),
+    lambda y, x: -1.0 / SQRT(_one_less_square(x)),
     formula=function("arccos", r"\arccos"),
     domain="−1 ≤ x ≤ 1",
     special=(((1.0,), 0.0), ((2.0,), NAN)),
@@ -73,13 +84,26 @@ ATAN = elementwise(
     description="The inverse of the tangent, in radians.",
 )
 
+
+def _over_length_twice(part: Operand, a: Operand, b: Operand) -> Operand:
+    """part/(a² + b²), and 0 at the origin."""
+    length = HYPOT(a, b)
+    return safe_quotient(safe_quotient(part, length), length)
+
+
 ATAN2 = elementwise(
     "atan2",
     lambda xp, a, b: xp.atan2(a, b),
-    lambda y, a, b: b / (a**2.0 + b**2.0),
-    lambda y, a, b: -a / (a**2.0 + b**2.0),
+    # b/(a² + b²) without squares that overflow or vanish.
+    lambda y, a, b: _over_length_twice(b, a, b),
+    lambda y, a, b: -_over_length_twice(a, a, b),
     formula=function("atan2"),
     special=(((1.0, 0.0), math.pi / 2), ((0.0, -1.0), math.pi)),
+    kink=Kink(
+        lambda xp, a, b: xp.logical_and(a == 0, b <= 0),
+        "where the angle jumps by 2π the derivatives are those of both sides; at the origin they "
+        "are taken as 0",
+    ),
     description="The angle of the point (b, a), in radians.",
 )
 
@@ -119,7 +143,7 @@ TANH = elementwise(
 ASINH = elementwise(
     "asinh",
     lambda xp, x: xp.asinh(x),
-    lambda y, x: 1.0 / SQRT(x**2.0 + 1.0),
+    lambda y, x: 1.0 / HYPOT(x, 1.0),
     formula=function("arsinh"),
     special=(((0.0,), 0.0), ((INF,), INF)),
     onnx="Asinh",
@@ -140,7 +164,7 @@ ACOSH = elementwise(
 ATANH = elementwise(
     "atanh",
     lambda xp, x: xp.atanh(x),
-    lambda y, x: 1.0 / (1.0 - x**2.0),
+    lambda y, x: 1.0 / _one_less_square(x),
     formula=function("artanh"),
     domain="−1 < x < 1",
     special=(((0.0,), 0.0), ((1.0,), INF), ((2.0,), NAN)),
