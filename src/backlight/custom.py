@@ -13,7 +13,16 @@ import numpy as np
 
 from backlight.errors import DtypeError, ShapeError, UsageError
 from backlight.graph.notation import Form, function
-from backlight.graph.primitive import REGISTRY, Kind, Kink, Partial, Primitive, Spec, Transpose
+from backlight.graph.primitive import (
+    REGISTRY,
+    Kind,
+    Kink,
+    Partial,
+    Primitive,
+    Spec,
+    Transpose,
+    always,
+)
 from backlight.ops.rules import accept, broadcast, promote
 from backlight.tensor import Tensor, as_tensor, record
 
@@ -125,7 +134,7 @@ def primitive(
         formula=form,
         domain=domain,
         kink=kink,
-        careful=bool(domain),
+        careful=always if domain else None,
         description=description,
     )
     _USERS.add(name)

@@ -66,6 +66,7 @@ _known_good: set[tuple[Primitive, ...]] = set()
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 BOOL = np.dtype(bool)
+_SCALARS = frozenset((bool, int, float))
 
 
 @contextmanager
@@ -561,25 +562,25 @@ def record(
             break
     inputs: tuple[Tensor, ...] = tuple(operands)
     tracked = known = False
-    key: tuple[Any, ...] = (primitive,)
+    key: tuple[Any, ...] = (primitive, *[each.dtype.char for each in inputs])
     values = []
     for each in inputs:
         tracked = tracked or each.tracked
-        key += (each.dtype.char,)
         values.append(each._value)
         known = each._value is not None
         if not known:
             break
     if known or not inputs:
-        if primitive.kind is Kind.ELEMENTWISE and key in _known_good:
+        if key in _known_good:
             spec = None  # NumPy itself checks that the shapes broadcast
         else:
             spec = primitive.specify(*[each.spec for each in inputs], **attributes)
-            _known_good.add(key)
+            if primitive.kind is Kind.ELEMENTWISE:
+                _known_good.add(key)
         try:
             value = (
                 _evaluate_carefully(primitive, values, attributes)
-                if primitive.careful
+                if primitive.careful is not None and primitive.careful(*values)
                 else primitive.evaluate(np, *values, **attributes)
             )
         except ValueError:
@@ -616,7 +617,7 @@ def _evaluate_carefully(primitive: Primitive, values: list[Any], attributes: Att
         with np.errstate(all="ignore"):
             return primitive.evaluate(np, *values, **attributes)
     try:
-        with np.errstate(divide="raise", over="raise", invalid="raise", under="ignore"):
+        with np.errstate(all="raise"):
             return primitive.evaluate(np, *values, **attributes)
     except FloatingPointError as error:
         with np.errstate(all="ignore"):
@@ -643,15 +644,23 @@ def _warn_nonfinite(primitive: Primitive, value: Any, reason: str) -> None:
 
 def _coerce(operands: Sequence[Any]) -> list[Tensor]:
     """Make every operand a tensor; Python scalars take the dtype of the tensors beside them."""
-    arrays = [
-        each if isinstance(each, Tensor) or isinstance(each, (bool, int, float)) else as_tensor(each)
-        for each in operands
-    ]
-    dtypes = [each.dtype for each in arrays if isinstance(each, Tensor)]
-    return [
-        each if isinstance(each, Tensor) else literal(each, weak_dtype(each, dtypes))
-        for each in arrays
-    ]
+    found: list[Any] = []
+    dtypes: list[Dtype] = []
+    weak = False
+    for each in operands:
+        if type(each) is Tensor:
+            dtypes.append(each.dtype)
+        elif type(each) in _SCALARS:
+            weak = True
+        else:
+            each = as_tensor(each)
+            dtypes.append(each.dtype)
+        found.append(each)
+    if weak:
+        for position, each in enumerate(found):
+            if type(each) in _SCALARS:
+                found[position] = literal(each, weak_dtype(each, dtypes))
+    return found
 
 
 def weak_dtype(scalar: bool | int | float, dtypes: Sequence[Dtype]) -> Dtype:
@@ -666,20 +675,39 @@ def weak_dtype(scalar: bool | int | float, dtypes: Sequence[Dtype]) -> Dtype:
 
 
 def literal(value: Any, dtype: Dtype | None = None) -> Tensor:
-    """Return a constant written in the program."""
+    """Return a constant written in the program.
+
+    Parameters
+    ----------
+    value : array_like
+    dtype : numpy.dtype, optional
+        The dtype to give it; that of the value otherwise.
+
+    Raises
+    ------
+    DtypeError
+        When the value is no number or array of numbers, or does not fit in the dtype.
+    """
+    # A NumPy scalar is several times quicker in scalar arithmetic than an array without axes.
+    if dtype is FLOAT64 and type(value) is float:
+        stored: Any = np.float64(value)
+        return Tensor(CONSTANT, (), {"value": Literal(stored)}, (), dtype, stored, False)
     try:
         array = np.array(value, dtype=dtype)
-    except OverflowError:
-        raise DtypeError(f"{value} does not fit in {dtype}.") from None
-    if array.dtype.kind not in "biuf":
+    except (OverflowError, ValueError, TypeError):
         raise DtypeError(
-            f"A tensor holds Booleans, integers or floating-point numbers, not "
+            f"{str(value)[:40]} is no number or rectangular array of numbers"
+            f"{'' if dtype is None else f' that fits in {dtype}'}."
+        ) from None
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise DtypeError(
+            f"A tensor holds Booleans, integers or floating-point numbers of at most 64 bits, not "
             f"{array.dtype if array.dtype.kind != 'O' else type(value).__name__}."
         )
-    # A NumPy scalar is several times quicker in scalar arithmetic than an array without axes.
     stored = array[()] if array.ndim == 0 else array
-    attributes = {"value": Literal(array)}
-    return Tensor(CONSTANT, (), attributes, array.shape, array.dtype, stored, False)
+    return Tensor(
+        CONSTANT, (), {"value": Literal(stored)}, array.shape, array.dtype, stored, False
+    )
 
 
 def as_tensor(value: Any) -> Tensor:

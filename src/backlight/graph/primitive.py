@@ -91,6 +91,11 @@ Transpose = Callable[..., Any]
 """``transpose(upstream, output, *inputs, **attributes)`` returns the contribution to one input."""
 
 
+def always(*values: Any) -> bool:
+    """Watch the operation at all values."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Kink:
     """Where an operation has no derivative, and what is taken there.
@@ -172,8 +177,10 @@ class Primitive:
     variadic : bool
         It takes any number of inputs, and the first rule serves for each; the rule then gets
         ``position=``.
-    careful : bool
-        It may make a non-finite value out of finite ones; recording then says so once.
+    careful : callable or None
+        ``careful(*values)`` tells whether the operation could make a non-finite value out of
+        these finite ones, for reasons other than sheer size; recording then watches it and says
+        so once.
     stops_gradient : str
         Why no gradient passes, in words; empty when gradients pass or no derivative exists.
     onnx : str or None
@@ -195,7 +202,7 @@ class Primitive:
     kink: Kink | None = None
     facts: Facts = NO_FACTS
     variadic: bool = False
-    careful: bool = False
+    careful: Callable[..., bool] | None = None
     stops_gradient: str = ""
     onnx: str | None = None
     description: str = ""

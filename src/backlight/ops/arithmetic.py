@@ -130,6 +130,7 @@ POW = elementwise(
     formula=power(),
     symbol="u",
     domain="a positive base, or an integer exponent",
+    careful=lambda base, exponent: not (exponent.ndim == 0 and exponent >= 0 == exponent % 1),
     special=(
         ((0.0, 0.0), 1.0),
         ((NAN, 0.0), 1.0),

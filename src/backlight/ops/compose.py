@@ -154,8 +154,9 @@ def getitem(x: Any, key: Any) -> Any:
         steps.append(step)
         axis += 1
     bounds = (tuple(starts), tuple(stops), tuple(steps))
-    cut = any(each != (0, size, 1) for each, size in zip(zip(*bounds), x.shape))
-    left = tuple(len(range(*each)) for each in zip(*bounds))
+    triples = tuple(zip(*bounds, strict=True))
+    cut = any(each != (0, size, 1) for each, size in zip(triples, x.shape, strict=True))
+    left = tuple(len(range(*each)) for each in triples)
     # A basic index is one to three operations, one with positions at least one more.
     number = cut + bool(flips) + (left != tuple(shape)) + min(len(gathers), 2)
     number += bool(gathers) and not _adjacent(keys)
@@ -255,7 +256,7 @@ def _gather_many(x: Any, gathers: list[tuple[int, Any]], keys: list[Any]) -> Any
         x, (*x.shape[:front], math.prod(sizes), *x.shape[front + len(axes) :])
     )
     flat: Any = None
-    for size, (_, positions) in zip(sizes, gathers):
+    for size, (_, positions) in zip(sizes, gathers, strict=True):
         checked = row_positions(positions, size, math.prod(sizes))
         flat = checked if flat is None else _plus(_times(flat, size), checked)
     return GATHER(merged, flat, axis=front)

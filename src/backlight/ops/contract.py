@@ -13,7 +13,7 @@ from typing import Any
 
 from backlight.errors import ShapeError
 from backlight.graph.notation import Expression, Form, Piece, Precedence, Writer
-from backlight.graph.primitive import REGISTRY, Kind, Operand, Primitive, Spec
+from backlight.graph.primitive import REGISTRY, Kind, Operand, Primitive, Spec, always
 from backlight.ops.rules import accept, promote
 
 Labels = tuple[int, ...]
@@ -120,7 +120,7 @@ CONTRACT = REGISTRY.add(
         transposes=(_back_to_left, _back_to_right),
         formula=Form(_write, "infix"),
         symbol="z",
-        careful=True,
+        careful=always,
         onnx="Einsum",
         description="Sums of products of two operands over the axes that they share.",
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backlight.graph.notation import function
-from backlight.graph.primitive import REGISTRY, Dtype, Facts, Kind, Operand, Primitive, Spec
+from backlight.graph.primitive import REGISTRY, Dtype, Facts, Kind, Operand, Primitive, Spec, always
 from backlight.ops.rules import accept
 
 
@@ -33,7 +33,7 @@ CAST = REGISTRY.add(
         _cast,
         transposes=(_cast_back,),
         formula=function("cast"),
-        careful=True,
+        careful=always,
         onnx="Cast",
         description="The operand in another dtype.",
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from backlight.errors import MissingRuleError
 from backlight.graph.notation import function
-from backlight.graph.primitive import REGISTRY, Dtype, Kind, Primitive, Shape, Spec
+from backlight.graph.primitive import REGISTRY, Array, Dtype, Kind, Primitive, Shape, Spec
 
 
 def _no_value(name: str) -> Any:
@@ -40,18 +40,25 @@ INPUT = _leaf("input", "A value that is given from outside, such as data.")
 
 
 class Literal:
-    """A fixed array inside a graph, compared by identity so that it can be an attribute."""
+    """A fixed number or array inside a graph, compared by identity so that it can be an attribute."""
 
-    __slots__ = ("array",)
+    __slots__ = ("_value",)
 
-    def __init__(self, array: Any) -> None:
-        self.array = np.asarray(array)
-        self.array.flags.writeable = False
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    @property
+    def array(self) -> Array:
+        """The value as a read-only array."""
+        array = np.asarray(self._value)
+        array.flags.writeable = False
+        return array
 
     def __repr__(self) -> str:
-        if self.array.ndim == 0:
-            return repr(self.array.item())
-        return f"<literal {self.array.dtype}{list(self.array.shape)}>"
+        array = self.array
+        if array.ndim == 0:
+            return repr(array.item())
+        return f"<literal {array.dtype}{list(array.shape)}>"
 
 
 def _literal_spec(value: Literal) -> Spec:

@@ -25,6 +25,7 @@ from backlight.graph.primitive import (
     Shape,
     Spec,
     Transpose,
+    always,
 )
 from backlight.ops.convert import CAST
 from backlight.ops.exponential import EXP
@@ -90,7 +91,7 @@ def _reduction(
             symbol=symbol,
             special=special,
             kink=kink,
-            careful=overflows,
+            careful=always if overflows else None,
             stops_gradient=stops_gradient,
             onnx=onnx,
             description=description,
@@ -232,6 +233,7 @@ LOGSUMEXP = _reduction(
     takes="floating",
     partial=lambda y, x, axes: EXP(x - expand(y, x.shape, axes)),
     formula=function("logsumexp"),
+    overflows=True,
     symbol="ℓ",
     special=(((-math.inf,), -math.inf), ((math.inf,), math.inf), ((math.nan,), math.nan)),
     onnx="ReduceLogSumExp",
@@ -317,7 +319,7 @@ CUMULATIVE_SUM = REGISTRY.add(
         lambda xp, x, axis: xp.cumulative_sum(x, axis=axis, dtype=x.dtype),
         transposes=(_cumulative_back,),
         formula=function("cumsum"),
-        careful=True,
+        careful=always,
         onnx="CumSum",
         description="The sum of the entries up to each one along an axis.",
     )

@@ -25,6 +25,7 @@ from backlight.graph.primitive import (
     Shape,
     Spec,
     Transpose,
+    always,
 )
 
 Category = Literal["floating", "integer", "numeric", "boolean", "bits", "any"]
@@ -120,6 +121,7 @@ def elementwise(
     kink: Kink | None = None,
     facts: Facts = NO_FACTS,
     overflows: bool = False,
+    careful: Callable[..., bool] | None = None,
     stops_gradient: str = "",
     onnx: str | None = None,
     description: str = "",
@@ -160,7 +162,7 @@ def elementwise(
             special=special,
             kink=kink,
             facts=facts,
-            careful=overflows or bool(domain),
+            careful=careful or (always if overflows or domain else None),
             stops_gradient=stops_gradient,
             onnx=onnx,
             description=description,
