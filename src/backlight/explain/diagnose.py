@@ -20,7 +20,7 @@ from backlight.graph.primitive import Kind, Primitive
 from backlight.graph.scope import Scope
 from backlight.ops.convert import CAST, IDENTITY
 from backlight.ops.exponential import SIGMOID
-from backlight.ops.leaf import INPUT, PARAMETER
+from backlight.ops.leaf import INPUT
 from backlight.ops.piecewise import RELU
 from backlight.ops.trigonometric import TANH
 from backlight.record import Trace, trace_of
@@ -458,27 +458,36 @@ def _mistakes(source: Node, loss: Scope) -> Iterator[Finding]:
 def _targets(patient: _Patient) -> Iterator[Finding]:
     """Look for targets of a binary loss outside 0 to 1."""
     trace = patient.trace
-    for index, node in enumerate(trace.graph.nodes):
-        value = trace.values[index]
-        if node.primitive is PARAMETER or not node.is_leaf or value.ndim == 0 or not value.size:
+    seen: set[int] = set()
+    for node in trace.graph.nodes:
+        scope = _binary_loss(node)
+        if scope is None or id(scope) in seen:
             continue
-        users = [trace.graph.nodes[user] for user, _ in trace.graph.consumers[index]]
-        binary = any(
-            scope.name.startswith("binary_cross_entropy")
-            for user in users
-            for scope in (user.scope.chain() if user.scope is not None else ())
-        )
+        data = [
+            k for k in node.inputs if trace.graph.nodes[k].primitive is INPUT and trace.values[k].size
+        ]
+        if not data:
+            continue
+        seen.add(id(scope))  # the target comes first; sample weights are multiplied on later
+        value = trace.values[data[0]]
         low, high = float(np.min(value)), float(np.max(value))
-        if binary and (low < 0 or high > 1):
+        if low < 0 or high > 1:
             yield Finding(
                 "error",
                 "targets out of range",
-                node.name,
+                trace.graph.nodes[data[0]].name,
                 low if low < 0 else high,
                 f"A binary cross-entropy takes targets from 0 to 1, and these run from {low:.3g} "
                 f"to {high:.3g}.",
                 "Code the classes as 0 and 1, or use cross_entropy for more than two.",
             )
+
+
+def _binary_loss(node: Node) -> Scope | None:
+    for scope in () if node.scope is None else node.scope.chain():
+        if scope.kind == "composite" and scope.name.startswith("binary_cross_entropy"):
+            return scope
+    return None
 
 
 _CHECKS: Mapping[str, tuple[Callable[[_Patient], Iterator[Finding]], str]] = {

@@ -295,7 +295,7 @@ def _zeroed(
         )
     reasons = list(
         dict.fromkeys(
-            _zero_reason(each, one, np.count_nonzero(gradients[one.consumer.serial]), names)
+            _zero_reason(each, one, int(np.count_nonzero(gradients[one.consumer.serial])), names)
             for each, one in found
         )
     )

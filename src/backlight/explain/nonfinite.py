@@ -197,9 +197,9 @@ def _first_value(graph: Graph, values: Sequence[Array], output: int) -> NonFinit
     if bad[output]:
         # Only what hands its NaN on to the result: not what a ``where`` throws away.
         spreading = {output}
-        for node in range(output, -1, -1):
-            if node in spreading:
-                spreading.update(k for k in graph.nodes[node].inputs if bad[k])
+        for position in range(output, -1, -1):
+            if position in spreading:
+                spreading.update(k for k in graph.nodes[position].inputs if bad[k])
         chosen = min(spreading)
     node, value = graph.nodes[chosen], values[chosen]
     index, number, count = _first_bad(value)

@@ -1,0 +1,30 @@
+"""The commands of ``backlight``, put together."""
+
+from __future__ import annotations
+
+import click
+
+from backlight import __version__
+from backlight.cli.application import EXIT_CODES, Application
+from backlight.cli.check import check
+from backlight.cli.doctor import doctor
+from backlight.cli.explain import explain
+
+__all__ = ["main"]
+
+
+@click.group(
+    name="backlight",
+    cls=Application,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExamples:\n"
+    "  backlight train digits --epochs 20\n"
+    '  backlight explain "(w*x - y)**2" --at w=1 --at x=1 --at y=2 --wrt w\n\n' + EXIT_CODES,
+)
+@click.version_option(__version__, prog_name="backlight")
+def main() -> None:
+    """Neural networks that one can see through."""
+
+
+for command in (explain, check, doctor):
+    main.add_command(command)

@@ -1,0 +1,84 @@
+"""Results on stdout: versioned JSON documents and files written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+
+from backlight.errors import DataError
+
+JSON_VERSION = 1
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+
+def emit_json(command: str, data: Mapping[str, object]) -> None:
+    """Print one versioned JSON document: ``{"format": "backlight.<command>", "version": 1, …}``.
+
+    Numbers that JSON lacks become the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+    """
+    document = {"format": f"backlight.{command}", "version": JSON_VERSION, **data}
+    click.echo(json.dumps(plain(document), ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def plain(value: object) -> Json:
+    """Return what JSON can hold: arrays as lists, NumPy's numbers as Python's.
+
+    Examples
+    --------
+    >>> plain({"a": np.array([1.0, np.nan])})
+    {'a': [1.0, 'NaN']}
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    elif isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, Sequence):
+        return [plain(each) for each in value]
+    return str(value)
+
+
+def write_file(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a text file by way of a temporary one beside it, so that it is never half-written.
+
+    Raises
+    ------
+    DataError
+        When the folder does not exist or cannot be written to.
+    """
+    target = Path(path)
+    try:
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{target.name}.", dir=target.parent, text=False
+        )
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(f"{target} cannot be written ({reason}); choose another place.") from error
+    return target
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

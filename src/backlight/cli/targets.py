@@ -1,0 +1,62 @@
+"""Tells a run from a formula, for the commands that take either."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from backlight.errors import RunError, UsageError
+
+
+def is_run(
+    subject: str, *, run_options: Sequence[object], formula_options: Sequence[object]
+) -> bool:
+    """Tell whether a command's argument is the folder of a run; otherwise it is a formula.
+
+    Parameters
+    ----------
+    subject : str
+        The argument.
+    run_options, formula_options : sequence
+        The values of the options that belong to either; None when not given.
+
+    Raises
+    ------
+    RunError
+        When a run is meant and there is no such folder.
+    UsageError
+        When options of a formula are given with a run.
+    """
+    for_formula = any(each is not None for each in formula_options)
+    for_run = any(each is not None for each in run_options)
+    if for_run and for_formula:
+        raise UsageError(
+            "Options of a run (--weight, --step, --example, --samples) and of a formula (--at, "
+            "--wrt) exclude each other; leave one kind out."
+        )
+    if for_run:
+        if not os.path.isdir(subject):
+            raise RunError(_missing(subject))
+        return True
+    if for_formula:
+        return False
+    if os.path.isdir(subject):
+        return True
+    if _looks_like_a_path(subject):
+        raise RunError(_missing(subject))
+    return False
+
+
+def _missing(subject: str) -> str:
+    what = "is a file" if os.path.exists(subject) else "does not exist"
+    return (
+        f"The run {subject[:200]!r} {what}; give the folder that backlight train has saved, or "
+        "put a formula into quotes with its values behind --at."
+    )
+
+
+def _looks_like_a_path(subject: str) -> bool:
+    if subject.startswith(("/", "./", "../", "~", ".\\")) or os.path.exists(subject):
+        return True
+    folder = os.path.dirname(subject)
+    return bool(folder) and os.path.isdir(folder)

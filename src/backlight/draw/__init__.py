@@ -1,0 +1,27 @@
+"""Drawing: a graph, with the numbers of a run, as a self-contained SVG picture.
+
+`picture_of` says what is shown, `layout` where, `to_svg` writes it, and `Drawing` puts the three
+together for notebooks and files.  `line_plot` and `function_plot` draw curves.
+"""
+
+from __future__ import annotations
+
+from backlight.draw.build import picture_of
+from backlight.draw.drawing import Drawing
+from backlight.draw.layout import Layout, layout
+from backlight.draw.picture import Box, Edge, Line, Picture
+from backlight.draw.run import draw
+from backlight.draw.svg import to_svg
+
+__all__ = [
+    "Box",
+    "Drawing",
+    "Edge",
+    "Layout",
+    "Line",
+    "Picture",
+    "draw",
+    "layout",
+    "picture_of",
+    "to_svg",
+]

@@ -1,0 +1,9 @@
+"""Training: fitting a network to data, exactly and repeatably, and looking at any step again."""
+
+from __future__ import annotations
+
+from backlight.train.callbacks import Callback, EarlyStopping, RunState
+from backlight.train.fit import fit
+from backlight.train.run import ReplayedStep, Run
+
+__all__ = ["Callback", "EarlyStopping", "ReplayedStep", "Run", "RunState", "fit"]

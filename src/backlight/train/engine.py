@@ -1,0 +1,268 @@
+"""Takes training steps: a pure function from one `TrainingState` to the next.
+
+The engine holds what does not change during a run (network, data, batch order, seed) and the
+traced programs, one per batch length.  Whatever step it is asked to take, it takes in the same
+way, which is what makes a run repeatable and any of its steps replayable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from backlight.errors import UsageError
+from backlight.graph.primitive import Array
+from backlight.optim import LBFGS, LBFGSState, Optimizer
+from backlight.train.batches import BatchPlan
+from backlight.train.prepare import Examples
+from backlight.train.step import (
+    Arrays,
+    GradientProgram,
+    Model,
+    Slots,
+    StepProgram,
+    build_evaluation,
+    build_gradient,
+    build_step,
+)
+
+EVALUATION_BATCH = 1024
+"""How many examples are evaluated at once; fixed, so that results depend on nothing else."""
+
+SEED_LIMIT = 2**63
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """Where training stands: everything that a step changes.
+
+    The arrays are never written to, so that states can be kept without copying.
+
+    Attributes
+    ----------
+    step : int
+        The number of the next step.
+    parameters : dict of str to ndarray
+    slots : dict of str to dict of str to ndarray
+        The optimizer's running averages.
+    lbfgs : LBFGSState or None
+        The state of L-BFGS, which keeps no running averages.
+    """
+
+    step: int
+    parameters: Arrays
+    slots: Slots
+    lbfgs: LBFGSState | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the arrays take."""
+        found = sum(each.nbytes for each in self.parameters.values())
+        found += sum(each.nbytes for slot in self.slots.values() for each in slot.values())
+        if self.lbfgs is not None:
+            found += sum(each.nbytes for each in (*self.lbfgs.changes, *self.lbfgs.differences))
+        return found
+
+    @property
+    def finite(self) -> bool:
+        """Whether every parameter is finite."""
+        return all(bool(np.isfinite(each).all()) for each in self.parameters.values())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step gives beside the new state.
+
+    Attributes
+    ----------
+    loss : float
+        Of the batch, before the update.
+    metrics : tuple of float
+    learning_rate : float
+    norm : float or None
+        Of all gradients together, when it is asked for.
+    stopped : str
+        Why the optimizer has nothing more to do; empty while it has.
+    """
+
+    loss: float
+    metrics: tuple[float, ...]
+    learning_rate: float
+    norm: float | None = None
+    stopped: str = ""
+
+
+class Engine:
+    """Takes steps and evaluates; see the module's text.
+
+    Parameters
+    ----------
+    model : Model
+    train : Examples
+    plan : BatchPlan
+    seed : int
+        For random numbers inside the network.
+    norm : bool
+        Compute the norm of the gradients at each step.
+    """
+
+    def __init__(
+        self, model: Model, train: Examples, plan: BatchPlan, seed: int, *, norm: bool = False
+    ) -> None:
+        self.model = model
+        self.train = train
+        self.plan = plan
+        self.seed = seed
+        self.norm = norm
+        self._seed = np.asarray(seed, np.int64)
+        self._steps: dict[int, StepProgram] = {}
+        self._gradients: dict[int, GradientProgram] = {}
+        self._evaluations: dict[Any, Callable[..., tuple[float, ...]]] = {}
+        self._order: tuple[int, Array] | None = None
+        if isinstance(model.optimizer, LBFGS) and not plan.whole:
+            raise UsageError(
+                "LBFGS needs all examples at every step, because it compares gradients from step "
+                "to step; pass batch_size=None."
+            )
+
+    # ── states ───────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The parameters that the loss depends on; the others never change."""
+        length = self.plan.lengths[0]
+        if isinstance(self.model.optimizer, LBFGS):
+            return self._gradient_program(length).trained
+        return self._step_program(length).trained
+
+    def first(self, parameters: Arrays) -> TrainingState:
+        """Return the state before the first step."""
+        optimizer = self.model.optimizer
+        own = {name: parameters[name] for name in self.trained}
+        if isinstance(optimizer, LBFGS):
+            return TrainingState(0, parameters, {}, optimizer.start(own))
+        return TrainingState(0, parameters, optimizer.initial_state(own))
+
+    def batch(self, step: int) -> tuple[Array, ...]:
+        """Return the arrays of a step's batch."""
+        if self.plan.whole:
+            return self.train.arrays
+        rows = self.rows(step)
+        return tuple(each[rows] for each in self.train.arrays)
+
+    def rows(self, step: int) -> Array:
+        """Return the positions of a step's examples."""
+        epoch, batch = self.plan.position(step)
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, self.plan.epoch_order(epoch))
+        return self.plan.cut(self._order[1], batch)
+
+    # ── steps ────────────────────────────────────────────────────────────────────────────────
+
+    def advance(self, state: TrainingState, scale: float = 1.0) -> tuple[TrainingState, Outcome]:
+        """Take one step.
+
+        Parameters
+        ----------
+        state : TrainingState
+        scale : float
+            The factor on the learning rate.
+        """
+        batch = self.batch(state.step)
+        step = np.asarray(state.step, np.int64)
+        if isinstance(self.model.optimizer, LBFGS):
+            return self._advance_lbfgs(self.model.optimizer, state, batch, step)
+        result = self._step_program(len(batch[0])).run(
+            state.parameters, state.slots, batch, step, np.asarray(scale), self._seed
+        )
+        new = TrainingState(state.step + 1, result.parameters, result.slots)
+        return new, Outcome(result.loss, result.metrics, result.learning_rate, result.norm)
+
+    def _advance_lbfgs(
+        self, optimizer: LBFGS, state: TrainingState, batch: Sequence[Array], step: Array
+    ) -> tuple[TrainingState, Outcome]:
+        ready = self._gradient_program(len(batch[0]))
+        assert state.lbfgs is not None
+
+        def value_and_grad(own: Arrays) -> tuple[float, Arrays]:
+            loss, _, gradients = ready.run({**state.parameters, **own}, batch, step, self._seed)
+            return loss, gradients
+
+        loss, metrics, gradients = ready.run(state.parameters, batch, step, self._seed)
+        rate = float(optimizer.learning_rate)
+        norm = float(np.sqrt(sum(np.sum(g.astype(float) ** 2) for g in gradients.values())))
+        outcome = Outcome(loss, metrics, rate, norm if self.norm else None)
+        if not (np.isfinite(loss) and np.isfinite(norm)):
+            return replace(state, step=state.step + 1), outcome  # who trains says so
+        after = optimizer.iterate(state.lbfgs, value_and_grad)
+        parameters = {**state.parameters, **after.parameters}
+        new = TrainingState(state.step + 1, parameters, {}, after)
+        return new, replace(outcome, stopped=after.reason)
+
+    def _step_program(self, length: int) -> StepProgram:
+        if length not in self._steps:
+            specs = self.train.specs(length)
+            self._steps[length] = build_step(self.model, specs, norm=self.norm)
+        return self._steps[length]
+
+    def _gradient_program(self, length: int) -> GradientProgram:
+        if length not in self._gradients:
+            specs = self.train.specs(length)
+            self._gradients[length] = build_gradient(self.model, specs)
+        return self._gradients[length]
+
+    # ── evaluation ───────────────────────────────────────────────────────────────────────────
+
+    def evaluate(self, parameters: Arrays, examples: Examples) -> tuple[float, ...]:
+        """Return loss and metrics over examples, in evaluation mode.
+
+        A mean loss is the mean over the examples; a summed one is divided by their number.
+        """
+        totals: list[float] = []
+        for start in range(0, len(examples), EVALUATION_BATCH):
+            part = examples.take(slice(start, start + EVALUATION_BATCH))
+            values = self._evaluation(part)(parameters, part.arrays)
+            n = len(part)
+            added = [self.loss_total(values[0], self.loss_weight(part))]
+            added += [value * n for value in values[1:]]
+            totals = [a + b for a, b in zip(totals or [0.0] * len(added), added, strict=True)]
+        count = float(len(examples))
+        return (totals[0] / self.loss_weight(examples), *(each / count for each in totals[1:]))
+
+    def _evaluation(self, part: Examples) -> Callable[..., tuple[float, ...]]:
+        key = tuple(part.specs(len(part)))
+        if key not in self._evaluations:
+            self._evaluations[key] = build_evaluation(self.model, key)
+        return self._evaluations[key]
+
+    def loss_weight(self, examples: Examples) -> float:
+        """Return what the losses of batches are divided by to give that of an epoch."""
+        if examples.weights is None or self.model.objective.reduction == "sum":
+            return float(len(examples))
+        return float(np.sum(examples.weights, dtype=np.float64))
+
+    def loss_total(self, loss: float, weight: float) -> float:
+        """Return what a batch of a given weight adds to the loss of an epoch."""
+        return loss if self.model.objective.reduction == "sum" else loss * weight
+
+
+def check_seed(seed: object) -> int:
+    """Return a seed that fits in 63 bits, or raise.
+
+    Raises
+    ------
+    UsageError
+    """
+    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
+        raise UsageError(f"seed must be a whole number, not {seed!r}.")
+    if not 0 <= int(seed) < SEED_LIMIT:
+        raise UsageError(f"seed must be from 0 to 2⁶³ − 1, not {seed}.")
+    return int(seed)
+
+
+def is_rule(optimizer: object) -> bool:
+    """Tell whether an object is an optimizer that training can use."""
+    return isinstance(optimizer, (Optimizer, LBFGS))

@@ -1,0 +1,307 @@
+"""What is given to training, checked and brought into form: features, targets, weights.
+
+It takes arrays or a `Dataset` and gives `Examples` in the network's dtype, or one sentence that
+says what does not fit and where.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backlight.data import Dataset
+from backlight.data.messages import plural
+from backlight.errors import DataError, DtypeError, UsageError
+from backlight.graph.primitive import Array, Dtype, Shape, Spec
+from backlight.ops.random import permutation
+from backlight.train.batches import SPLIT_STREAM
+from backlight.train.objective import Objective
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Examples in the form in which a network sees them.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, ...)
+        In the network's dtype.
+    y : ndarray of shape (n, ...)
+        int64 class numbers, or in the network's dtype.
+    weights : ndarray of shape (n,) or None
+    """
+
+    X: Array
+    y: Array
+    weights: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """X, y and the weights if there are any."""
+        return (self.X, self.y) if self.weights is None else (self.X, self.y, self.weights)
+
+    def specs(self, length: int) -> tuple[Spec, ...]:
+        """Return the specs of a batch of a given length."""
+        return tuple(Spec((length, *each.shape[1:]), each.dtype) for each in self.arrays)
+
+    def take(self, rows: Any) -> Examples:
+        """Return some of the examples: positions or a slice."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Examples(self.X[rows], self.y[rows], weights)
+
+    def checksum(self) -> int:
+        """Return a number that changes when an entry does, to notice data changed meanwhile."""
+        found = 0
+        for each in self.arrays:
+            flat = np.ascontiguousarray(each).reshape(-1)
+            found = zlib.crc32(flat.data.cast("B"), found)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything that training sees.
+
+    Attributes
+    ----------
+    train : Examples
+    validation : Examples or None
+    dataset : Dataset or None
+        Where the training examples come from, when they were given as one.
+    split : float or None
+        The share of the given examples that was set aside for validation.
+    """
+
+    train: Examples
+    validation: Examples | None = None
+    dataset: Dataset | None = None
+    split: float | None = None
+
+
+def prepare(
+    data: Any,
+    *,
+    validation: Any = None,
+    sample_weights: Any = None,
+    objective: Objective,
+    dtype: Dtype,
+    seed: int,
+) -> Prepared:
+    """Check and convert what `fit` was given.
+
+    Parameters
+    ----------
+    data : (X, y) or Dataset
+    validation : (X, y), Dataset, float or None
+        A float is the share of the examples that is set aside.
+    sample_weights : array_like (n,), optional
+    objective : Objective
+        Says which targets it wants.
+    dtype : numpy.dtype
+        Of the network.
+    seed : int
+        For the split.
+
+    Raises
+    ------
+    DataError, DtypeError, UsageError
+        Naming the array and the place.
+    """
+    X, y = _pair(data, "data")
+    train = _examples(X, y, "", objective, dtype)
+    if sample_weights is not None:
+        weights = _weights(sample_weights, len(train), dtype)
+        train = Examples(train.X, train.y, weights)
+    dataset = data if isinstance(data, Dataset) else None
+    if validation is None:
+        prepared = Prepared(train, None, dataset)
+    elif isinstance(validation, (float, int)):
+        share = _share(validation)
+        kept, aside = split(train, share, seed)
+        prepared = Prepared(kept, Examples(aside.X, aside.y), dataset, share)
+    else:
+        Xv, yv = _pair(validation, "validation")
+        held = _examples(Xv, yv, "validation ", objective, dtype)
+        if held.X.shape[1:] != train.X.shape[1:] or held.y.shape[1:] != train.y.shape[1:]:
+            raise DataError(
+                f"The validation examples have shapes {held.X.shape[1:]} and {held.y.shape[1:]} "
+                f"and the training examples {train.X.shape[1:]} and {train.y.shape[1:]}; "
+                f"give both in one form."
+            )
+        prepared = Prepared(train, held, dataset)
+    _check_classes(prepared.train.y, objective)
+    return prepared
+
+
+def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
+    """Set aside a share of the examples, drawn by a seed; both parts keep their order."""
+    n = len(examples)
+    count = min(max(round(n * share), 1), n - 1)
+    if n < 2:
+        raise DataError("One example cannot be split into training and validation; give more.")
+    chosen = np.zeros(n, bool)
+    chosen[permutation(seed, SPLIT_STREAM, 0, n)[:count]] = True
+    return examples.take(~chosen), examples.take(chosen)
+
+
+def _share(validation: float) -> float:
+    share = float(validation)
+    if isinstance(validation, bool) or not 0.0 < share < 1.0:
+        raise UsageError(
+            f"validation={validation!r} must be a share between 0 and 1, a pair (X, y) or a "
+            f"Dataset."
+        )
+    return share
+
+
+def _pair(data: Any, what: str) -> tuple[Any, Any]:
+    if isinstance(data, Dataset):
+        return data.X, data.y
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        return data[0], data[1]
+    raise UsageError(
+        f"{what} must be a pair (X, y) or a Dataset, not "
+        f"{f'{len(data)} things' if isinstance(data, (tuple, list)) else type(data).__name__}."
+    )
+
+
+def _array(values: Any, name: str) -> Array:
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{name} cannot be made into an array; give rows of equal length."
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(
+            f"{name} has dtype {array.dtype} and must hold numbers; bl.data.as_dataset turns text "
+            f"labels into class numbers."
+        )
+    if array.ndim == 0:
+        raise DataError(f"{name} is a single number; give one row for each example.")
+    return array
+
+
+def _finite(array: Array, name: str) -> None:
+    if array.dtype.kind != "f":
+        return
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    first = np.unravel_index(int(np.argmin(finite)), array.shape)
+    place = f"row {first[0]}" + "".join(f", column {k}" for k in first[1:])
+    raise DataError(
+        f"{name}, {place}, is {array[first]} ("
+        f"{plural(int(array.size - np.count_nonzero(finite)), 'value')} in all not finite); fill "
+        f"in or remove what is not finite."
+    )
+
+
+def _examples(X: Any, y: Any, part: str, objective: Objective, dtype: Dtype) -> Examples:
+    features, targets = _array(X, f"{part}X"), _array(y, f"{part}y")
+    if len(features) == 0:
+        raise DataError(f"{part}X has no rows; give at least one example.")
+    if len(features) != len(targets):
+        raise DataError(
+            f"{part}X has {plural(len(features), 'row')} and {part}y has {len(targets)}; give one "
+            f"target to each row."
+        )
+    _finite(features, f"{part}X")
+    _finite(targets, f"{part}y")
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(features, dtype=dtype)
+    if converted.dtype != features.dtype:
+        _finite(converted, f"{part}X as {dtype}")
+    return Examples(converted, _targets(targets, f"{part}y", objective, dtype))
+
+
+def _targets(y: Array, name: str, objective: Objective, dtype: Dtype) -> Array:
+    integer = y.dtype.kind in "biu"
+    if objective.targets == "classes" and not integer and _flat(y.shape):
+        raise DtypeError(
+            f"{name} has dtype {y.dtype}, and {objective.name} needs class numbers; convert it "
+            f"with y.astype(int)."
+        )
+    if objective.targets == "binary":
+        allowed = (y == 0) | (y == 1) if integer else (y >= 0) & (y <= 1)
+        if not allowed.all():
+            first = np.unravel_index(int(np.argmin(allowed)), y.shape)
+            raise DataError(
+                f"{name}, row {first[0]}, is {y[first]}, and {objective.name} takes targets from "
+                f"0 to 1; for several classes use bl.nn.cross_entropy."
+            )
+    if integer and objective.targets in ("classes", "any"):
+        if y.dtype.kind == "u" and y.size and y.max() > np.iinfo(np.int64).max:
+            raise DataError(f"{name} holds {y.max()}, which does not fit in int64.")
+        classes = np.ascontiguousarray(y, dtype=np.int64)
+        return classes.reshape(-1) if _flat(y.shape) and objective.accuracy else classes
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(y, dtype=dtype)
+    _finite(converted, f"{name} as {dtype}")
+    return converted
+
+
+def _flat(shape: Shape) -> bool:
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+
+
+def _check_classes(y: Array, objective: Objective) -> None:
+    """Refuse training on one class only, which teaches a network nothing."""
+    if objective.accuracy is None or (y.ndim > 1 and y.shape[1] != 1):
+        return
+    if y.size and (y == y.reshape(-1)[0]).all():
+        raise DataError(
+            f"Every training example is of class {y.reshape(-1)[0]:g}, so there is nothing to tell "
+            f"apart; give examples of at least two classes."
+        )
+
+
+def check_outputs(y: Array, prediction: Spec, name: str, objective: Objective) -> None:
+    """Raise when a class number has no output.
+
+    Raises
+    ------
+    DataError
+        Naming the class and the number of outputs.
+    """
+    if objective.targets != "classes" or y.dtype.kind != "i" or not prediction.shape:
+        return
+    outputs = prediction.shape[-1]
+    wrong = (y < 0) | (y >= outputs)
+    if not wrong.any():
+        return
+    first = np.unravel_index(int(np.argmax(wrong)), y.shape)
+    if y[first] < 0:
+        raise DataError(
+            f"{name}, row {first[0]}, is class {y[first]}, and class numbers begin at 0; renumber "
+            f"them."
+        )
+    raise DataError(
+        f"{name}, row {first[0]}, is class {y[first]}, and the network has "
+        f"{plural(outputs, 'output')}, for the classes 0 to {outputs - 1}; give its last layer at "
+        f"least {int(y.max()) + 1} outputs."
+    )
+
+
+def _weights(values: Any, n: int, dtype: Dtype) -> Array:
+    weights = _array(values, "sample_weights")
+    if weights.shape != (n,):
+        raise DataError(
+            f"sample_weights has shape {weights.shape} and there are {plural(n, 'example')}; give "
+            f"one weight to each."
+        )
+    _finite(weights, "sample_weights")
+    if (weights < 0).any():
+        raise DataError(
+            f"sample_weights, row {int(np.argmax(weights < 0))}, is negative; weights are 0 or "
+            f"more."
+        )
+    if not (weights > 0).any():
+        raise DataError("sample_weights are all 0, so nothing would be learnt; give some weight.")
+    return np.ascontiguousarray(weights, dtype=dtype)
