@@ -149,7 +149,7 @@ def _names(tensors: Sequence[Tensor]) -> list[str]:
     chosen: list[str | None] = []
     for each in tensors:
         name = each.name
-        path = module_path(each.scope)
+        path = module_path(_around_user(each))
         if name is not None and path and each.inputs:
             name = f"{path}.{name}"
         chosen.append(None if name is None else namer.claim(name))
@@ -163,6 +163,14 @@ def _names(tensors: Sequence[Tensor]) -> list[str]:
             # A letter that stands for several nodes is numbered from 1: s1, s2, s3.
             chosen[index] = namer.claim(base) if count[base] == 1 else namer.number(base)
     return [str(each) for each in chosen]
+
+
+def _around_user(tensor: Tensor) -> Scope | None:
+    """The scope around the user's own line, not the scopes of the function that the line calls."""
+    scope = tensor.scope
+    while scope is not None and scope.site == tensor.site:
+        scope = scope.parent
+    return scope
 
 
 def _base(tensor: Tensor) -> str:

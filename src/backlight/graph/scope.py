@@ -52,7 +52,7 @@ class Scope:
     @property
     def path(self) -> str:
         """The names from the outermost scope inwards, joined by ``/``."""
-        return "/".join(scope.name for scope in self.chain())
+        return "/".join(scope.name for scope in self.chain() if scope.name)
 
     def __repr__(self) -> str:
         return f"Scope({self.path!r}, {self.kind})"
