@@ -132,6 +132,7 @@ def pull(outputs: Sequence[Tensor], seeds: Sequence[Tensor], call: Call) -> list
 
 
 def results_of(returned: Any, what: str) -> tuple[Any, list[Tensor], Tree]:
+    """Return what a function returned with tensors as leaves, the leaves, and the container."""
     leaves, tree = flatten(returned)
     outputs = [as_output(each) for each in leaves]
     for each in outputs:

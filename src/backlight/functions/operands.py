@@ -144,7 +144,7 @@ def known(name: str, x: Tensor, instead: str) -> Array:
 
 
 def dtype_of(dtype: DtypeLike) -> Dtype:
-    """Return one of the twelve dtypes that tensors have, or raise ``DtypeError``."""
+    """Return one of the eleven dtypes that tensors have, or raise ``DtypeError``."""
     try:
         found = np.dtype(dtype)
     except TypeError:

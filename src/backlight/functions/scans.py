@@ -23,7 +23,7 @@ from backlight.ops.compose import broadcast_to, reshape
 from backlight.ops.move import CONCAT, PAD
 from backlight.ops.reduce import CUMULATIVE_SUM
 from backlight.ops.rules import accept
-from backlight.tensor import Tensor, literal, record
+from backlight.tensor import Tensor, literal, record, weak_dtype
 
 
 def cumulative_sum(
@@ -177,7 +177,10 @@ def _edge(value: Value | None, x: Tensor, axis: int) -> Tensor | None:
     """Return what is put before or after a tensor, with a size of its own along the axis."""
     if value is None:
         return None
-    made = literal(value, x.dtype) if isinstance(value, int | float) else operand("diff", value)
+    if isinstance(value, int | float):
+        made = literal(value, weak_dtype(value, [x.dtype]))
+    else:
+        made = operand("diff", value)
     if made.ndim:
         return made
     shape = tuple(1 if k == axis else n for k, n in enumerate(x.shape))

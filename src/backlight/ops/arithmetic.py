@@ -8,7 +8,7 @@ from typing import Any
 from backlight.errors import DtypeError
 from backlight.graph import notation
 from backlight.graph.notation import function, power
-from backlight.graph.primitive import Facts, Kink, Operand
+from backlight.graph.primitive import Facts, Kink, Operand, Primitive
 from backlight.ops.exponential import LOG
 from backlight.ops.logical import EQUAL, LOGICAL_AND
 from backlight.ops.piecewise import WHERE
@@ -106,7 +106,8 @@ def _power_by_base(y: Operand, base: Operand, exponent: Operand) -> Operand | fl
 def _power_by_exponent(y: Operand, base: Operand, exponent: Operand) -> Operand:
     """d(bᵉ)/de = bᵉ·ln b; 0 at b = 0 for e ≥ 0, the limit from the right."""
     zero = EQUAL(base, 0.0)
-    return WHERE(zero, 0.0 * y, y * LOG(WHERE(zero, 1.0, base)))
+    result: Operand = WHERE(zero, 0.0 * y, y * LOG(WHERE(zero, 1.0, base)))
+    return result
 
 
 def _power(xp: Any, base: Any, exponent: Any) -> Any:
@@ -130,7 +131,9 @@ POW = elementwise(
     formula=power(),
     symbol="u",
     domain="a positive base, or an integer exponent",
-    careful=lambda base, exponent: not (exponent.ndim == 0 and exponent >= 0 == exponent % 1),
+    careful=lambda base, exponent: not (
+        exponent.ndim == 0 and 0 <= exponent < INF and exponent % 1 == 0
+    ),
     special=(
         ((0.0, 0.0), 1.0),
         ((NAN, 0.0), 1.0),
@@ -160,7 +163,7 @@ REMAINDER = elementwise(
     description="The remainder of the floored division, with the divisor's sign.",
 )
 
-FLOOR_DIVIDE = elementwise(
+FLOOR_DIVIDE: Primitive = elementwise(
     "floor_divide",
     lambda xp, a, b: xp.floor_divide(a, b),
     lambda y, a, b: 0.0,
@@ -194,4 +197,5 @@ HYPOT = elementwise(
 
 def safe_quotient(a: Operand, y: Operand) -> Operand:
     """a/y, and 0 where both vanish."""
-    return a / WHERE(EQUAL(y, 0.0), 1.0, y)
+    quotient: Operand = a / WHERE(EQUAL(y, 0.0), 1.0, y)
+    return quotient

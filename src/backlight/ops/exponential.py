@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backlight.graph.notation import exponential, function, root
-from backlight.graph.primitive import Facts
+from backlight.graph.primitive import Facts, Primitive
 from backlight.ops.rules import elementwise
 
 INF = math.inf
@@ -125,7 +125,7 @@ def _sigmoid(xp: Any, x: Any) -> Any:
     return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
 
 
-SIGMOID = elementwise(
+SIGMOID: Primitive = elementwise(
     "sigmoid",
     _sigmoid,
     lambda y, x: y * (1.0 - y),

@@ -24,7 +24,7 @@ def _reshape_spec(x: Spec, shape: Shape) -> Spec:
     return Spec(shape, x.dtype)
 
 
-RESHAPE = REGISTRY.add(
+RESHAPE: Primitive = REGISTRY.add(
     Primitive(
         "reshape",
         Kind.MOVE,
@@ -238,7 +238,7 @@ def _flip_spec(x: Spec, axes: tuple[int, ...]) -> Spec:
     return x
 
 
-FLIP = REGISTRY.add(
+FLIP: Primitive = REGISTRY.add(
     Primitive(
         "flip",
         Kind.MOVE,

@@ -42,7 +42,7 @@ ABS = elementwise(
     description="The absolute value.",
 )
 
-SIGN = elementwise(
+SIGN: Primitive = elementwise(
     "sign",
     lambda xp, x: xp.sign(x),
     lambda y, x: 0.0,
@@ -103,7 +103,9 @@ def _tie_partial(better: Primitive, of_first: bool) -> Any:
 
     def partial(y: Operand, a: Operand, b: Operand) -> Operand:
         mine, other = (a, b) if of_first else (b, a)
-        return CAST(better(mine, other), dtype=y.dtype) + 0.5 * CAST(EQUAL(a, b), dtype=y.dtype)
+        chosen: Operand = CAST(better(mine, other), dtype=y.dtype)
+        tied: Operand = CAST(EQUAL(a, b), dtype=y.dtype)
+        return chosen + 0.5 * tied
 
     return partial
 
@@ -164,7 +166,7 @@ COPYSIGN = elementwise(
     description="The magnitude of the first operand with the sign of the second.",
 )
 
-SIGN_OF = elementwise(
+SIGN_OF: Primitive = elementwise(
     "sign_of",
     lambda xp, x: xp.copysign(xp.ones_like(x), x),
     lambda y, x: 0.0,
@@ -199,7 +201,7 @@ ZEROS_LIKE = elementwise(
     description="Zeros of the operand's shape and dtype.",
 )
 
-WHERE = REGISTRY.add(
+WHERE: Primitive = REGISTRY.add(
     Primitive(
         "where",
         Kind.ELEMENTWISE,

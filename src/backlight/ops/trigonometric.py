@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from backlight.graph.notation import function
-from backlight.graph.primitive import Kink, Operand
+from backlight.graph.primitive import Kink, Operand, Primitive
 from backlight.ops.arithmetic import HYPOT, safe_quotient
 from backlight.ops.exponential import SQRT
 from backlight.ops.rules import elementwise
@@ -30,7 +30,7 @@ SIN = elementwise(
     description="The sine of an angle in radians.",
 )
 
-COS = elementwise(
+COS: Primitive = elementwise(
     "cos",
     lambda xp, x: xp.cos(x),
     lambda y, x: -SIN(x),
@@ -118,7 +118,7 @@ SINH = elementwise(
     description="The hyperbolic sine.",
 )
 
-COSH = elementwise(
+COSH: Primitive = elementwise(
     "cosh",
     lambda xp, x: xp.cosh(x),
     lambda y, x: SINH(x),
