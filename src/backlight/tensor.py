@@ -67,6 +67,7 @@ FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 BOOL = np.dtype(bool)
 _SCALARS = frozenset((bool, int, float))
+_CHECKED_BY_NUMPY = frozenset((Kind.ELEMENTWISE, Kind.REDUCE, Kind.CONTRACT))
 
 
 @contextmanager
@@ -561,28 +562,33 @@ def record(
             operands = _coerce(operands)
             break
     inputs: tuple[Tensor, ...] = tuple(operands)
-    tracked = known = False
-    key: tuple[Any, ...] = (primitive, *[each.dtype.char for each in inputs])
     values = []
+    key: list[Any] = [primitive]
+    known, tracked = True, False
     for each in inputs:
-        tracked = tracked or each.tracked
-        values.append(each._value)
-        known = each._value is not None
-        if not known:
-            break
-    if known or not inputs:
-        if key in _known_good:
-            spec = None  # NumPy itself checks that the shapes broadcast
-        else:
+        value = each._value
+        if value is None:
+            known = False
+        values.append(value)
+        key.append(each.dtype.char)
+        if each.tracked:
+            tracked = True
+    if not known:
+        shape, dtype = primitive.specify(*[each.spec for each in inputs], **attributes)
+        value = None
+    else:
+        spec = None
+        # NumPy itself checks the shapes of these kinds; the dtypes were seen to be right before.
+        if tuple(key) not in _known_good:
             spec = primitive.specify(*[each.spec for each in inputs], **attributes)
-            if primitive.kind is Kind.ELEMENTWISE:
-                _known_good.add(key)
+            if primitive.kind in _CHECKED_BY_NUMPY:
+                _known_good.add(tuple(key))
         try:
-            value = (
-                _evaluate_carefully(primitive, values, attributes)
-                if primitive.careful is not None and primitive.careful(*values)
-                else primitive.evaluate(np, *values, **attributes)
-            )
+            careful = primitive.careful
+            if careful is not None and careful(*values):
+                value = _evaluate_carefully(primitive, values, attributes)
+            else:
+                value = primitive.evaluate(np, *values, **attributes)
         except ValueError:
             primitive.specify(*[each.spec for each in inputs], **attributes)
             raise
@@ -592,10 +598,6 @@ def record(
                 f"{primitive.name}: its shape rule says {spec} and its value is "
                 f"{Spec(shape, dtype)}; the record is wrong."
             )
-    else:
-        shape, dtype = primitive.specify(*[each.spec for each in inputs], **attributes)
-        value = None
-        tracked = any(each.tracked for each in inputs)
     if tracked:
         tracked = dtype.kind == "f" and primitive.differentiable
     return Tensor(primitive, inputs, attributes, shape, dtype, value, tracked)
@@ -611,14 +613,17 @@ def _name_only(result: Tensor, start: int) -> Tensor:
     return result
 
 
+@np.errstate(all="raise")
+def _evaluate_strictly(primitive: Primitive, values: list[Any], attributes: Attributes) -> Any:
+    return primitive.evaluate(np, *values, **attributes)
+
+
 def _evaluate_carefully(primitive: Primitive, values: list[Any], attributes: Attributes) -> Any:
     """Evaluate an operation that can leave the finite numbers, and say so when it does."""
     if _quiet.get():
-        with np.errstate(all="ignore"):
-            return primitive.evaluate(np, *values, **attributes)
+        return primitive.evaluate(np, *values, **attributes)
     try:
-        with np.errstate(all="raise"):
-            return primitive.evaluate(np, *values, **attributes)
+        return _evaluate_strictly(primitive, values, attributes)
     except FloatingPointError as error:
         with np.errstate(all="ignore"):
             value = primitive.evaluate(np, *values, **attributes)
@@ -689,7 +694,7 @@ def literal(value: Any, dtype: Dtype | None = None) -> Tensor:
         When the value is no number or array of numbers, or does not fit in the dtype.
     """
     # A NumPy scalar is several times quicker in scalar arithmetic than an array without axes.
-    if dtype is FLOAT64 and type(value) is float:
+    if dtype is FLOAT64 and (type(value) is float or (type(value) is int and abs(value) < 2**53)):
         stored: Any = np.float64(value)
         return Tensor(CONSTANT, (), {"value": Literal(stored)}, (), dtype, stored, False)
     try:

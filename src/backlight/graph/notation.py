@@ -87,9 +87,10 @@ def infix(unicode: str, latex: str, precedence: Precedence, *, associative: bool
     def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
         right = precedence if associative else Precedence(precedence + 1)
         left_text = writer.bracketed(arguments[0], precedence)
-        # A number with a sign never follows an operator bare: 2·(−1), 3 − (−2).
+        # A number with a sign never follows an operator bare: 2·(−1), 3 − (−2), 1 + (−2/x).
         right_text = writer.bracketed(arguments[1], right, signed=True)
-        if precedence is Precedence.SUM and _leads_negative(arguments[1]):
+        leads = precedence is Precedence.SUM and _leads_negative(arguments[1])
+        if leads or right_text.startswith(("−", "-")):
             right_text = writer.brackets(writer.bracketed(arguments[1], right))
         return writer.infix(unicode, latex, left_text, right_text), precedence
 
@@ -259,6 +260,8 @@ def format_number(value: float, digits: int | None = None) -> str:
         return "NaN"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
+    if value == 0.0:
+        return "0"  # the sign of −0 says nothing that a reader could use
     text = repr(float(value)) if digits is None else f"{value:.{digits}g}"
     mantissa, _, exponent = text.partition("e")
     if "." in mantissa:
@@ -339,11 +342,11 @@ class Writer:
         return f"{left}/{right}", Precedence.PRODUCT
 
     def power(self, base: str, exponent: Expression) -> str:
-        text = self.bracketed(exponent, Precedence.CALL)
-        raised = text.translate(_SUPERSCRIPTS)
-        if isinstance(exponent, Number) and all(each in "⁰¹²³⁴⁵⁶⁷⁸⁹⁻" for each in raised):
-            return f"{base}{raised}"
-        return f"{base}^{text}"
+        if isinstance(exponent, Number):
+            raised = self.number(exponent).translate(_SUPERSCRIPTS)
+            if all(each in "⁰¹²³⁴⁵⁶⁷⁸⁹⁻" for each in raised):
+                return f"{base}{raised}"
+        return f"{base}^{self.bracketed(exponent, Precedence.CALL)}"
 
     def exponential(self, argument: Expression) -> Piece:
         return f"exp({self.bracketed(argument, Precedence.COMPARE)})", Precedence.CALL

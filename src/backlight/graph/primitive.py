@@ -7,7 +7,7 @@ record and nothing else, so a primitive is added by writing one `Primitive` and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self
@@ -187,6 +187,8 @@ class Primitive:
         The ONNX operator of the same meaning.
     description : str
         One sentence for people.
+    differentiable : bool
+        Whether a gradient can flow through any input.
     """
 
     name: str
@@ -206,6 +208,12 @@ class Primitive:
     stops_gradient: str = ""
     onnx: str | None = None
     description: str = ""
+    differentiable: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        rules = (*(self.partials or ()), *(self.transposes or ()))
+        # Asked at every recorded operation, so it is worked out once.
+        object.__setattr__(self, "differentiable", any(rule is not None for rule in rules))
 
     def __call__(self, first: Any, *rest: Any, **attributes: Any) -> Any:
         """Record the operation on operands, at least one of which is a tensor."""
@@ -224,12 +232,6 @@ class Primitive:
     def form(self) -> Form:
         """The formula, or the name called like a function when none is given."""
         return self.formula if self.formula is not None else function(self.name)
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether a gradient can flow through any input."""
-        rules = (*(self.partials or ()), *(self.transposes or ()))
-        return any(rule is not None for rule in rules)
 
     def partial(self, position: int) -> Partial | None:
         """Return the local-derivative rule of one input, or None."""
