@@ -30,13 +30,18 @@ LAYERS = (
     "graph",
     "ops",
     "tensor",
+    "custom",
     "functions",
     "trace",
+    "formula",
     "differentiate",
     "passes",
     "execute",
+    "record",
+    "schema",
     "explain",
     "draw",
+    "report",
     "nn",
     "optim",
     "data",
@@ -52,7 +57,12 @@ LAYERS = (
 
 # Imports against the arrows: (module, layer it imports from) and the reason.  Each stands inside a
 # function and carries a comment with the words "import here".
-LAZY_IMPORTS: Mapping[tuple[str, str], str] = {}
+LAZY_IMPORTS: Mapping[tuple[str, str], str] = {
+    ("tensor", "differentiate"): "Tensor.backward is a method for people's sake",
+    ("tensor", "__init__"): "Tensor.__array_namespace__ must return the whole namespace",
+    ("record", "schema"): "Trace.to_dict and from_json are methods for people's sake",
+    ("record", "report"): "Trace.save is a method for people's sake",
+}
 
 
 @dataclass(frozen=True)
@@ -208,6 +218,11 @@ OPTIONS: Mapping[str, str] = {
     "reduction": "a loss's choice of 'sum' or 'mean'",
     "activation": "a user's choice of activation by name",
     "nonlinearity": "the activation that an initial scale is meant for",
+    "approximate": "which formula of GELU is used",
+    "kind": "the kind of a token, not of an operation",
+    "mode": "whether a monitored number should become small or large",
+    "quota": "what the kernel writes for no limit",
+    "targets": "which targets a loss takes",
 }
 
 # What holds a primitive or its name, when it is used as the key of a table.

@@ -23,6 +23,7 @@ from backlight.graph.primitive import (
     Transpose,
     always,
 )
+from backlight.ops.piecewise import ZEROS_LIKE
 from backlight.ops.rules import accept, broadcast, promote
 from backlight.tensor import Tensor, as_tensor, record
 
@@ -181,7 +182,7 @@ def _transposes(name: str, vjp: Callable[..., Sequence[Any]], count: int) -> tup
                     f"inputs, in a tuple."
                 )
             found = contributions[position]
-            return upstream.detach() * 0.0 if found is None else as_tensor(found)
+            return ZEROS_LIKE(inputs[position]) if found is None else as_tensor(found)
 
         return transpose
 

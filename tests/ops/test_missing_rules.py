@@ -58,7 +58,6 @@ def test_a_sweep_through_a_function_without_rules_names_it() -> None:
         sweep([y], [literal(1.0)], [x])
 
 
-@pytest.mark.xfail(reason="backward() says that there is no parameter; the rule is not named yet")
 def test_a_function_of_ones_own_without_rules_names_the_rule() -> None:
     x = bl.param(3.0)
     y = HALVE(x) * 1.0

@@ -32,6 +32,7 @@ from backlight.graph.notation import (
     fence,
     format_number,
     function,
+    postfix,
     power,
     root,
     summation,
@@ -39,6 +40,7 @@ from backlight.graph.notation import (
 
 A, B, C = Symbol("a"), Symbol("b"), Symbol("c")
 POWER, EXP, ROOT = power(), exponential(), root()
+TRANSPOSE = postfix("ᵀ", "^T")
 
 
 def of(form: Form, *arguments: Expression) -> Apply:
@@ -61,7 +63,7 @@ WRITTEN = (
     (of(POWER, number(-1), number(2)), "(−1)²", r"\left(-1\right)^{2}"),
     (of(MULTIPLY, number(2), number(-1)), "2·(−1)", r"2 \cdot \left(-1\right)"),
     (of(MULTIPLY, number(2), A), "2a", "2 a"),
-    (of(MULTIPLY, number(2), of(POWER, number(3), number(2))), "2·3²", "2 3^{2}"),
+    (of(MULTIPLY, number(2), of(POWER, number(3), number(2))), "2·3²", r"2 \cdot 3^{2}"),
     (of(SUBTRACT, A, number(-2)), "a − (−2)", r"a - \left(-2\right)"),
     (of(ADD, A, of(NEGATE, B)), "a + (−b)", r"a + \left(-b\right)"),
     (of(NEGATE, of(NEGATE, A)), "−(−a)", r"-\left(-a\right)"),
@@ -72,10 +74,17 @@ WRITTEN = (
     (of(DIVIDE, A, number(-2)), "a/(−2)", r"\frac{a}{-2}"),
     (of(POWER, A, of(POWER, B, C)), "a^(b^c)", "a^{b^{c}}"),
     (of(POWER, of(POWER, A, B), C), "(a^b)^c", r"\left(a^{b}\right)^{c}"),
-    pytest.param(
-        of(POWER, A, number(-1)), "a⁻¹", "a^{-1}",
-        marks=pytest.mark.xfail(reason="it is written a^(−1): right, but not raised"),
-    ),
+    (of(POWER, A, number(-1)), "a⁻¹", "a^{-1}"),
+    (of(ADD, A, of(DIVIDE, number(-1), B)), "a + (−1/b)", r"a + \frac{-1}{b}"),
+    (of(SUBTRACT, number(1), number(-0.0)), "1 − 0", "1 - 0"),
+    (of(POWER, number(1e-9), number(2)), "(1e−9)²", r"\left(1 \times 10^{-9}\right)^{2}"),
+    (of(TRANSPOSE, of(DERIVATIVE, Symbol("L"), A)), "(∂L/∂a)ᵀ",
+     r"{\left(\frac{\partial L}{\partial a}\right)}^T"),
+    (of(POWER, Symbol("z", case="3"), number(2)), "z⟨3⟩²",
+     r"\left(z^{\langle 3\rangle}\right)^{2}"),
+    (Symbol("a\\b^~%<&"), "a\\b^~%<&", r"\mathrm{a\backslash{}b\wedge{}\sim{}\%<\&}"),
+    (Symbol("{"), "{", r"\{"),
+    (Symbol("m̂"), "m̂", r"\hat{m}"),
     (of(POWER, A, number(0.5)), "a^0.5", "a^{0.5}"),
     (of(POWER, A, of(ADD, B, number(1))), "a^(b + 1)", "a^{b + 1}"),
     (of(EXP, of(NEGATE, A)), "exp(−a)", "e^{-a}"),

@@ -118,6 +118,11 @@ def dependent(order: Sequence[Tensor], leaves: Iterable[Tensor]) -> set[int]:
     return reached
 
 
+def parameters_of(order: Sequence[Tensor]) -> list[Tensor]:
+    """Return the leaves that gradients flow to."""
+    return [each for each in order if each.tracked and not each.inputs]
+
+
 def guarded_nodes(order: Sequence[Tensor]) -> set[int]:
     """Return the nodes whose value may be thrown away by a later ``where``.
 
@@ -268,10 +273,8 @@ def sweep(
         With a gradient for every tensor on a path from ``wrt`` to an output.
     """
     order = history(outputs)
-    if wrt is None:
-        reached = {each.serial for each in order if each.tracked}
-    else:
-        reached = dependent(order, wrt)
+    leaves = parameters_of(order) if wrt is None else wrt
+    reached = dependent(order, leaves)
     done = Sweep(order)
     gradients = done.gradients
     for output, seed in zip(outputs, seeds, strict=True):
@@ -314,9 +317,10 @@ def backward(output: Tensor, seed: Any = None, *, accumulate: bool = False) -> S
 
     See `Tensor.backward`.
     """
+    order = history([output])
     stale = [
         each
-        for each in history([output])
+        for each in order
         for operand in each.inputs
         if operand.assigned > each.serial
     ]
@@ -336,6 +340,7 @@ def backward(output: Tensor, seed: Any = None, *, accumulate: bool = False) -> S
                 f"The seed has shape {start.shape} and the tensor {output.shape}; they must match."
             )
     if not output.tracked:
+        dependent(order, parameters_of(order))  # names a primitive that lacks a rule
         raise GradientError(
             f"{output.name or 'This tensor'} depends on no parameter, so there is nothing to "
             f"differentiate; make the leaf with bl.param, or see bl.why_no_grad."
