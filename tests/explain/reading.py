@@ -40,7 +40,7 @@ class Reader:
 
     def __init__(self, text: str, values: Mapping[str, float]) -> None:
         names = sorted((re.escape(each) for each in values), key=len, reverse=True)
-        known = "|".join(rf"{each}(?![\w′′₀-₉⁽⟨])" for each in names)
+        known = "|".join(rf"{each}(?![A-Za-z0-9_′₀-₉⁽⟨])" for each in names)
         functions = "|".join(
             sorted((re.escape(f"{each}(") for each in FUNCTIONS), key=len, reverse=True)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from backlight.cli import runs
 from backlight.cli.application import EXIT_CODES, FAILURE, OK
 from backlight.cli.output import emit_json
 from backlight.cli.targets import is_run
@@ -13,6 +14,9 @@ from backlight.differentiate.gradient_report import GradientReport
 from backlight.errors import UsageError
 from backlight.formula import parse
 from backlight.tensor import param
+
+ROWS = 32
+"""Rows of the training data that a run is checked on."""
 
 
 @click.command(
@@ -76,5 +80,6 @@ def check_formula(text: str, values: Values, tolerance: float, seed: int) -> Gra
 
 
 def check_run(run: str, samples: int, tolerance: float, seed: int) -> GradientReport:
-    """Check the gradients of a trained network on a batch of its training data."""
-    raise NotImplementedError(run)
+    """Check the gradients of a trained network on the first rows of its training data."""
+    loss, parameters = runs.load(run).loss_of(ROWS)
+    return check_loss(loss, parameters, tolerance=tolerance, samples=samples, seed=seed)

@@ -7,8 +7,11 @@ import click
 from backlight import __version__
 from backlight.cli.application import EXIT_CODES, Application
 from backlight.cli.check import check
+from backlight.cli.diagnose import diagnose
 from backlight.cli.doctor import doctor
 from backlight.cli.explain import explain
+from backlight.cli.predict import predict
+from backlight.cli.train import train
 
 __all__ = ["main"]
 
@@ -26,5 +29,5 @@ def main() -> None:
     """Neural networks that one can see through."""
 
 
-for command in (explain, check, doctor):
+for command in (train, predict, explain, check, diagnose, doctor):
     main.add_command(command)

@@ -60,9 +60,7 @@ def doctor(as_json: bool) -> int:
     """Show versions, the processor, threads, caches, data sets, and what is missing."""
     report = examine()
     if as_json:
-        emit_json(
-            "doctor", {**report.facts, "problems": report.problems, "notes": report.notes}
-        )
+        emit_json("doctor", {**report.facts, "problems": report.problems, "notes": report.notes})
     else:
         click.echo(_text(report))
     return FAILURE if report.problems else OK

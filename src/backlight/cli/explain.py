@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
+from backlight.cli import runs
 from backlight.cli.application import EXIT_CODES, say, usage_error
 from backlight.cli.output import emit_json, write_file
 from backlight.cli.targets import is_run
@@ -16,6 +16,7 @@ from backlight.cli.values import Values, check_given, read_entry, read_values
 from backlight.errors import UsageError
 from backlight.explain import Derivation
 from backlight.explain import explain as derive
+from backlight.explain.whole import TensorDerivation
 from backlight.formula import Formula, parse
 from backlight.tensor import Tensor, param, tensor
 from backlight.trace import history
@@ -25,7 +26,7 @@ from backlight.trace import history
 class Explained:
     """A derivation and what it is of, as the JSON document says it."""
 
-    derivation: Derivation
+    derivation: Derivation | TensorDerivation
     about: Mapping[str, object]
 
 
@@ -39,7 +40,11 @@ class Explained:
 @click.option("--wrt", metavar="NAME", help="By which name to differentiate, such as w or w[0,2].")
 @click.option("--weight", metavar="NAME[J,K]", help="The weight of a run to explain.")
 @click.option("--step", type=click.IntRange(min=0), help="The training step; the last by default.")
-@click.option("--example", type=click.IntRange(min=0), help="One example of that step's batch.")
+@click.option(
+    "--example",
+    type=click.IntRange(min=0),
+    help="One training row alone, instead of the step's batch.",
+)
 @click.option("--latex", is_flag=True, help="Print LaTeX.")
 @click.option("--html", type=click.Path(dir_okay=False), help="Write a web page to a file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -143,12 +148,7 @@ def _named(loss: Tensor, name: str) -> Tensor:
 
 
 def _check_index(name: str, index: tuple[int, ...] | None, shape: tuple[int, ...]) -> None:
-    if index is None:
-        if shape:
-            zeros = ",".join("0" for _ in shape)
-            raise UsageError(
-                f"{name} has the shape {shape}; choose one entry, such as {name}[{zeros}]."
-            )
+    if index is None:  # the whole tensor
         return
     if len(index) != len(shape):
         raise UsageError(
@@ -163,8 +163,30 @@ def _check_index(name: str, index: tuple[int, ...] | None, shape: tuple[int, ...
             )
 
 
-def explain_run(
-    run: str, weight: str | None, step: int | None, example: int | None
-) -> Explained:
+def explain_run(run: str, weight: str | None, step: int | None, example: int | None) -> Explained:
     """Derive the gradient of one weight of a trained network at one step of its training."""
-    raise NotImplementedError(str(Path(run)))
+    loaded = runs.load(run)
+    parameters = loaded.stored.parameters
+    if weight is None:
+        listed = ", ".join(f"{name} {each.shape}" for name, each in list(parameters.items())[:8])
+        raise UsageError(f"Say which weight to explain with --weight; the run has {listed}.")
+    name, index = read_entry(weight, "--weight")
+    if name not in parameters:
+        close = difflib.get_close_matches(name, parameters, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        listed = ", ".join(list(parameters)[:8])
+        raise UsageError(f"The run has no weight {name!r}{hint}; it has {listed}.")
+    _check_index(name, index, parameters[name].shape)
+    attached = loaded.attach()
+    last = attached.steps - 1
+    if step is not None and step > last:
+        raise UsageError(f"--step {step} is beyond the run, whose steps are 0 to {last}.")
+    rows = loaded.stored.configuration["data"]["rows"]
+    if example is not None and example >= rows:
+        raise UsageError(
+            f"--example {example} is beyond the training rows, which are 0 to {rows - 1}."
+        )
+    chosen = last if step is None else step
+    trace = attached.replay(chosen, example)
+    about = {"run": run, "weight": name, "index": index, "step": chosen, "example": example}
+    return Explained(derive(trace, name, index=index), about)

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
-import numpy as np
 
 from backlight import data
 from backlight.cli import runs
-from backlight.cli.application import EXIT_CODES, say
+from backlight.cli.application import EXIT_CODES, say, usage_error
 from backlight.cli.output import emit_json, write_file
 from backlight.cli.recipe import Floats, Recipe
+from backlight.errors import DataError
+
+TABLES = (".csv", ".tsv", ".txt", ".data")
+
+Row = list[str | float]
 
 
 @click.command(
     epilog="\b\nExamples:\n"
     "  backlight predict runs/penguins-1 new.csv\n"
     "  backlight predict runs/penguins-1 new.csv --proba --output predictions.csv\n\n"
-    "A CSV file needs the columns that the network was trained on, by their names and in any "
-    "order; other columns are ignored.\n\n" + EXIT_CODES
+    "A table needs the columns that the network was trained on, by name and in any order; others "
+    "are left alone. Of a set with test rows of its own, those are predicted.\n\n" + EXIT_CODES
 )
 @click.argument("run", metavar="RUN")
 @click.argument("source", metavar="DATA")
@@ -29,28 +35,75 @@ from backlight.cli.recipe import Floats, Recipe
 @click.option("--output", metavar="FILE", help="Write to a file instead of standard output.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def predict(run: str, source: str, proba: bool, output: str | None, as_json: bool) -> None:
-    """Predict for the rows of DATA with the network of RUN; CSV unless JSON is asked for.
+    """Predict for the rows of DATA with the network of RUN, as CSV.
 
     DATA is a CSV, NPZ or IDX file, or the name of a set.
     """
     stored = runs.load(run)
     recipe = stored.recipe
     if proba and recipe.class_names is None:
-        from backlight.errors import UsageError
-
-        raise UsageError("--proba is for classes, and this run predicts numbers; leave it out.")
+        usage_error("--proba is for classes, and this run predicts numbers; leave it out.")
+    if as_json and output is not None:
+        usage_error("--output writes CSV; leave out --json, or send the JSON to a file with >.")
     predicted = recipe.predict(stored.net, features(recipe, source))
     header, rows = table(recipe, predicted, proba)
     if as_json:
-        document = {
-            "run": run,
-            "target": recipe.target_name,
-            "predictions": [row[0] if len(row) == 1 or recipe.class_names else row for row in rows],
-        }
-        emit_json("predict", document)
-        return
-    text = written(header, rows)
-    if output is None:
-        click.echo(text, nl=False)
+        emit_json("predict", {"run": run, "columns": header, "rows": rows})
+    elif output is None:
+        click.echo(as_csv(header, rows), nl=False)
     else:
-        say(f"Wrote {len(rows)} predictions to {write_file(output, text)}.")
+        say(f"Wrote {len(rows)} predictions to {write_file(output, as_csv(header, rows))}.")
+
+
+def features(recipe: Recipe, source: str) -> Floats:
+    """Read the features that a network was trained on, in its order.
+
+    Raises
+    ------
+    DataError
+        When the data cannot be read, or lacks some of them; their names are given.
+    """
+    if Path(source).suffix.lower() in TABLES and source not in data.names():
+        return data.read_features(source, recipe.feature_names)
+    dataset = data.read(source)
+    dataset = dataset.test or dataset
+    missing = [name for name in recipe.feature_names if name not in dataset.feature_names]
+    if missing:
+        listed = ", ".join(repr(name) for name in missing[:8])
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+        raise DataError(
+            f"{os.path.basename(source)} lacks what the network was trained on: {listed}{more}; "
+            "give data with these features."
+        )
+    rows: Floats = dataset.X.reshape(len(dataset), -1)
+    order = [dataset.feature_names.index(name) for name in recipe.feature_names]
+    return rows[:, order]
+
+
+def table(recipe: Recipe, predicted: Floats, proba: bool) -> tuple[list[str], list[Row]]:
+    """Make a header and rows of predictions."""
+    if recipe.class_names is None:
+        count = recipe.outputs
+        names = [recipe.target_name] if count == 1 else _numbered(recipe.target_name, count)
+        return names, [[float(f"{number:.9g}") for number in row] for row in predicted]
+    header = [recipe.target_name]
+    if proba:
+        header += [f"p({name})" for name in recipe.class_names]
+    rows: list[Row] = []
+    for row in predicted:
+        chosen: Row = [recipe.class_names[int(row.argmax())]]
+        rows.append(chosen + [float(f"{number:.6g}") for number in row] if proba else chosen)
+    return header, rows
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [f"{name}[{k}]" for k in range(count)]
+
+
+def as_csv(header: Sequence[str], rows: Sequence[Row]) -> str:
+    """Write a table as CSV with one line for each row."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -237,7 +237,5 @@ def read_hidden(text: str) -> tuple[int, ...]:
             "--hidden 128,64 or --hidden none."
         )
     if len(widths) > MOST_LAYERS:
-        raise UsageError(
-            f"--hidden asks for {len(widths)} layers; give at most {MOST_LAYERS}."
-        )
+        raise UsageError(f"--hidden asks for {len(widths)} layers; give at most {MOST_LAYERS}.")
     return tuple(int(each) for each in widths)

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import numpy as np
 
-from backlight import data, nn, optim
+from backlight import data, optim
 from backlight.cli import runs
 from backlight.cli.application import EXIT_CODES, INTERRUPTED, OK, say, usage_error
 from backlight.cli.output import emit_json
+from backlight.cli.parts import Parts, divide
 from backlight.cli.recipe import ACTIVATIONS, Recipe, read_hidden
-from backlight.data import Dataset
 from backlight.train import EarlyStopping, Run, fit
 
 OPTIMIZERS = {
@@ -26,19 +25,8 @@ OPTIMIZERS = {
         optim.Adam, optim.AdamW, optim.SGD, optim.RMSprop, optim.Adagrad, optim.Adadelta
     )
 }  # fmt: skip
-LEAST_ROWS_TO_SPLIT = 20
-DEFAULT_TEST_SHARE = 0.2
 LEAST_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 1000, 30, 1000
 MANY_ROWS = 10_000
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A data set in three; a part that is None was not wanted or could not be had."""
-
-    train: Dataset
-    validation: Dataset | None
-    test: Dataset | None
 
 
 @click.command(
@@ -62,9 +50,7 @@ class Parts:
 @click.option(
     "--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True
 )
-@click.option(
-    "--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True
-)
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
 @click.option("--lr", type=float, help="Learning rate; the optimizer's own by default.")
 @click.option(
     "--epochs",
@@ -168,17 +154,23 @@ def train(
         seconds=seconds,
         scores=recipe.score(net, parts.test or parts.train),
     )
-    about = runs.About(
+    origin = runs.Origin(
         source=source if source in data.names() else os.path.abspath(source),
         target=target,
         test=test,
         validation=validation or 0.0,
-        split_seed=seed,
+        seed=seed,
         fingerprint=dataset.fingerprint(),
-        name=dataset.name,
     )
-    place = place or runs.next_place(_stem(source))
-    saved = runs.save(run, place, recipe, about, summary.to_dict(), overwrite=overwrite)
+    saved = runs.save(
+        run,
+        place or runs.next_place(_stem(source)),
+        dataset=parts.train,
+        recipe=recipe,
+        origin=origin,
+        summary=summary.to_dict(),
+        overwrite=overwrite,
+    )
     if as_json:
         emit_json("train", {"run": str(saved), **summary.to_dict(), "history": run.history})
     else:
@@ -235,9 +227,7 @@ class Summary:
         """Write the summary for people, with what to try next."""
         rows = len(self.parts.train)
         held = self.parts.test
-        where = (
-            f"on {len(held)} held-out rows" if held is not None else "on the training rows themselves"
-        )
+        where = "on the training rows" if held is None else f"on {len(held):,} held-out rows"
         sizes = "-".join(str(each) for each in self.layers)
         place = runs.shown(saved)
         return "\n".join(
@@ -248,7 +238,7 @@ class Summary:
                 f"Saved to {place}.",
                 "",
                 "Next:",
-                f"  backlight explain {place} --weight layers.0.weight[0,0]",
+                f"  backlight explain {place} --weight 'layers.0.weight[0,0]'",
                 f"  backlight diagnose {place}",
                 f"  backlight predict {place} DATA",
             ]
@@ -261,34 +251,6 @@ def _scores(scores: Mapping[str, float], held_out: bool) -> str:
         return f"{start}accuracy {100 * scores['accuracy']:.2f} %"
     parts = [f"R² {scores['r2']:.4f}"] if "r2" in scores else []
     return start + ", ".join([*parts, f"RMSE {scores['rmse']:.6g}"])
-
-
-def divide(dataset: Dataset, test: float | None, validation: float, seed: int) -> Parts:
-    """Divide a data set into training, validation and test rows.
-
-    The set's own test rows are used unless a share is asked for; a set of few rows has none.
-    """
-    if test is None and dataset.test is not None:
-        train, held = dataset, dataset.test
-    elif test == 0 or (test is None and len(dataset) < LEAST_ROWS_TO_SPLIT):
-        train, held = dataset, None
-    else:
-        train, held = _split(dataset, DEFAULT_TEST_SHARE if test is None else test, seed)
-    if not validation:
-        return Parts(train, None, held)
-    kept, watched = _split(train, validation, seed)
-    return Parts(kept, watched, held)
-
-
-def _split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Split by class where each class has rows enough for both sides."""
-    stratify = False
-    if dataset.class_names is not None:
-        sizes = np.bincount(dataset.y)
-        sizes = sizes[sizes > 0]
-        count = round(share * len(dataset))
-        stratify = bool(sizes.min() >= 2 and len(sizes) <= count <= len(dataset) - len(sizes))
-    return dataset.split(share, seed, stratify)
 
 
 def _optimizer(

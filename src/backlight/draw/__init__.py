@@ -10,6 +10,7 @@ from backlight.draw.build import picture_of
 from backlight.draw.drawing import Drawing
 from backlight.draw.layout import Layout, layout
 from backlight.draw.picture import Box, Edge, Line, Picture
+from backlight.draw.plots import function_plot, line_plot
 from backlight.draw.run import draw
 from backlight.draw.svg import to_svg
 
@@ -21,7 +22,9 @@ __all__ = [
     "Line",
     "Picture",
     "draw",
+    "function_plot",
     "layout",
+    "line_plot",
     "picture_of",
     "to_svg",
 ]

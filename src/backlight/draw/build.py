@@ -208,7 +208,7 @@ class _Builder:
             value = node.attributes["value"].array
         lines = []
         if value is not None:
-            lines.append(Line(line_text(f"{name} =".strip(), value), "value"))
+            lines.append(Line(line_text(name, value), "value"))
         else:
             text = spec_text(node.spec)
             if text:
@@ -230,7 +230,7 @@ class _Builder:
         name = self.names[index]
         if len(self.result) + len(name) > _LONGEST_DERIVATIVE:
             name = "·"
-        return line_text(f"∂{self.result}/∂{name} =", gradient)
+        return line_text(f"∂{self.result}/∂{name}", gradient)
 
 
 def _edges(graph: Graph, folding: Folding, locals: Local, lit: frozenset[int]) -> Iterable[Edge]:

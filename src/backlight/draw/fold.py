@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal
 
 from backlight.draw.layers import topological_order
@@ -28,6 +29,7 @@ _ENDS = (30, 10, 3)
 """How much of each end of a long chain is kept, from gentle to harsh."""
 
 _MOST_LIT = 50
+_FEW = 8
 
 GroupKind = Literal["node", "scope", "elided"]
 
@@ -104,7 +106,7 @@ def fold(
     state = _State(graph, frozenset(keep))
     opened = _opened_paths(open, state.chains)
     if depth is None:
-        depth = state.best_depth(opened, preferred)
+        depth = state.best_depth(opened, preferred, most)
         state.fold_scopes(depth, opened)
         if state.count() > preferred:
             state.absorb_leaves()
@@ -135,14 +137,17 @@ def _opened_paths(wanted: Iterable[str], chains: Iterable[Sequence[Scope]]) -> f
 
 
 def visible_chain(scope: Scope | None) -> tuple[Scope, ...]:
-    """Return the modules and composites around a node; a backward pass is not a box."""
+    """Return the modules and composites around a node.
+
+    A backward pass is no box, and neither is a module without a name: the whole network.
+    """
     chain = scope.chain() if scope is not None else ()
-    return tuple(each for each in chain if each.kind != "backward")
+    return tuple(each for each in chain if each.kind != "backward" and each.name)
 
 
 def _paths(chain: Sequence[Scope]) -> list[str]:
     """Return the path of each scope of a chain."""
-    return ["/".join(each.name for each in chain[: k + 1]) for k in range(len(chain))]
+    return list(accumulate((each.name for each in chain), "{}/{}".format))
 
 
 @dataclass(slots=True)
@@ -197,21 +202,38 @@ class _State:
             found[key] = folded
         return found
 
-    def best_depth(self, opened: frozenset[str], preferred: int) -> int:
-        """Return the largest depth that leaves few enough boxes; 0 when none does."""
+    def best_depth(self, opened: frozenset[str], preferred: int, most: int) -> int:
+        """Return the largest depth that leaves few enough boxes; 0 when none does.
+
+        A picture of next to nothing is no use: one more level is opened when that is too few.
+        """
         low, high = 0, max((len(chain) for chain in self.chain_of.values()), default=0)
+        deepest = high
         while low < high:
             middle = (low + high + 1) // 2
-            box = self._box_scopes(middle, opened)
-            boxes: set[int] = set()
-            for k in self.drawn:
-                scope = box[id(self.graph.nodes[k].scope)]
-                boxes.add(k if scope is None else -id(scope))
-            if len(boxes) <= preferred:
+            if self._boxes_at(middle, opened) <= preferred:
                 low = middle
             else:
                 high = middle - 1
+        few = self._boxes_at(low, opened) < _FEW
+        if few and low < deepest and self._boxes_at(low + 1, opened) <= most:
+            return low + 1
         return low
+
+    def _boxes_at(self, depth: int, opened: frozenset[str]) -> int:
+        """Return how many boxes a depth leaves when leaves go into folded boxes."""
+        box = self._box_scopes(depth, opened)
+        key: dict[int, int] = {}
+        for k in self.drawn:
+            scope = box[id(self.graph.nodes[k].scope)]
+            key[k] = k if scope is None else -id(scope)
+        boxes = set(key.values())
+        for k in self.drawn:
+            if self.graph.nodes[k].is_leaf and key[k] == k:
+                users = {key[consumer] for consumer, _ in self.graph.consumers[k]}
+                if len(users) == 1 and users.pop() < 0:
+                    boxes.discard(k)
+        return len(boxes)
 
     def fold_scopes(self, depth: int, opened: frozenset[str]) -> None:
         """Make one group of each folded scope and of each other node."""

@@ -13,29 +13,29 @@ LINE_SIZE = 12.0
 WIDEST = 320.0
 """No line of text in a box is wider than this; longer ones are cut."""
 
-_NARROW = frozenset("ijlI|!.,:;'`·‘’∣ ")
-_SLIM = frozenset('ftr()[]{}/\\-"°‖ₗᵢⱼ*')
-_WIDE = frozenset("mwMW@%—…∑∏Σ‰")
-_CAPITAL = frozenset("CDGHNOQRUXAVKY&+−=×<>±≤≥≠~^∞√→←∂")
+_NARROW = frozenset("ijlI|!.,:;'·‘’ ")
+_SLIM = frozenset('ftr()[]/\\-"°‖₀₁₂₃₄₅₆₇₈₉ₗᵢⱼ`*∣')
+_WIDE = frozenset("mwMW@%—…∑∏ωœæŒÆ")
+_LARGE = frozenset("&+−=<>×±≤≥≠~^#¬÷")
 _DEFAULT = 0.66
 _BOLD = 1.1
 
 
 def _character_width(character: str) -> float:
+    """Return a width in units of the font size."""
     if unicodedata.combining(character):
         return 0.0
-    if character in _NARROW:
-        return 0.36
-    if character in _SLIM:
-        return 0.5
-    if character in _WIDE:
-        return 1.03
-    if character in _CAPITAL:
-        return 0.85
+    for group, width in ((_NARROW, 0.36), (_SLIM, 0.53), (_WIDE, 1.03), (_LARGE, 0.85)):
+        if character in group:
+            return width
     if unicodedata.east_asian_width(character) in "WF" or ord(character) > 0x1F000:
         return 1.3
-    if ord(character) > 0x2FFF:
-        return 1.1
+    category = unicodedata.category(character)
+    if category == "Lu":
+        plain = unicodedata.normalize("NFD", character)[0]
+        return 1.03 if plain in "MWΜ" else 0.88
+    if (category in ("Sm", "So") and character != "∂") or ord(character) > 0x2FFF:
+        return 1.05
     return _DEFAULT
 
 

@@ -110,6 +110,7 @@ def assemble(
     what : str
         Names the element's class: ``drawing`` or ``plot``.
     """
+    title = escape(title)
     digest = hashlib.sha256("\n".join((title, description, body, rules)).encode()).hexdigest()
     mark = f"backlight-{digest[:10]}"
     width, height = (number(each) for each in size)
@@ -118,7 +119,7 @@ def assemble(
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{mark}" class="backlight-{what}" '
         f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"{fit} role="img" '
         f'aria-labelledby="{mark}-title" aria-describedby="{mark}-desc">\n'
-        f'<title id="{mark}-title">{escape(title)}</title>\n'
+        f'<title id="{mark}-title">{title}</title>\n'
         f'<desc id="{mark}-desc">{description}</desc>\n'
         f"<style>{rules.replace('@@', mark)}</style>\n"
         f'<rect class="paper" width="{width}" height="{height}"/>\n'

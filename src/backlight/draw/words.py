@@ -154,18 +154,20 @@ def array_text(value: Any) -> str:
     return summary_text(array)
 
 
-def line_text(start: str, value: Any) -> str:
-    """Write an array after other words, in full only if the line is not too wide for a box.
+def line_text(name: str, value: Any) -> str:
+    """Write a quantity and its value, in full only if the line is not too wide for a box.
 
     Examples
     --------
-    >>> line_text("∂loss/∂a =", [1, 2])
-    '∂loss/∂a = [1, 2]'
+    >>> line_text("∂loss/∂a", [1, 2]), line_text("", 0.5), line_text("W", np.ones((2, 3)))
+    ('∂loss/∂a = [1, 2]', '= 0.5', 'W: (2, 3), ‖·‖ = 2.4495')
     """
-    line = f"{start} {array_text(value)}"
-    if text_width(line, LINE_SIZE) <= WIDEST:
-        return line
-    return f"{start} {summary_text(np.asarray(value))}"
+    array = np.asarray(value)
+    if array.ndim == 0 or 0 < array.size <= SMALL:
+        line = f"{name} = {array_text(array)}".strip()
+        if text_width(line, LINE_SIZE) <= WIDEST:
+            return line
+    return f"{name}: {summary_text(array)}" if name else summary_text(array)
 
 
 def summary_text(array: Array) -> str:

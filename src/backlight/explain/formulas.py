@@ -6,8 +6,10 @@ nodes that it builds are written by their primitives' forms.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -34,18 +36,24 @@ from backlight.graph.notation import (
     function,
     summation,
 )
-from backlight.graph.primitive import Kind, Primitive, Spec
+from backlight.graph.primitive import Dtype, Kind, Primitive, Spec
 from backlight.ops.arithmetic import NEG, POW
 from backlight.ops.convert import CAST
 from backlight.ops.leaf import CONSTANT, INPUT
+from backlight.ops.piecewise import WHERE
+from backlight.ops.reduce import PROD, SUM
 from backlight.record import Edge, Trace
-from backlight.tensor import Tensor, leaf, literal
+from backlight.tensor import Tensor, leaf, literal, quiet
 from backlight.trace import history
 
 DEEPEST = 6
 """How far unnamed operands are written out inside a formula."""
 LONGEST_SUM = 4
 """Sums of products of up to this many terms are written out; longer ones with Σ."""
+LONGEST_REDUCTION = 64
+"""Entries of a reduction up to which the formula of its local derivative is looked for."""
+LONGEST_CONSTANT = 9
+"""Characters of a number in the program that is written in full."""
 DIGITS = 6
 
 _IVERSON = fence("[", "]", "[", "]")
@@ -122,16 +130,49 @@ def substitute(expression: Expression, values: Mapping[Symbol, float]) -> Expres
     )
 
 
+def constant(value: float) -> Number:
+    """Write a number of the program as it was typed, a long one with six digits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> constant(np.float32(0.1)), constant(1.1283791670955126)
+    (Number(value=0.1, digits=None), Number(value=1.1283791670955126, digits=6))
+    """
+    plain = shortest(float(value))
+    return Number(plain, DIGITS if len(repr(plain)) > LONGEST_CONSTANT else None)
+
+
+def shortest(value: float) -> float:
+    """Return the shortest decimal of the float32 that a number is, or the number itself.
+
+    Examples
+    --------
+    >>> shortest(0.10000000149011612), shortest(0.1)
+    (0.1, 0.1)
+    """
+    with np.errstate(over="ignore"):
+        narrow = np.float32(value)
+    return float(str(narrow)) if float(narrow) == value else value
+
+
 def tensor_expression(output: Tensor, given: Mapping[int, Expression]) -> Expression:
-    """Write what a rule built out of placeholders, by the forms of its primitives."""
+    """Write what a rule built out of placeholders with values, by the forms of its primitives.
+
+    A choice by ``where`` inside a rule guards it against points where it would not hold; the
+    branch that holds here is written.
+    """
     known: dict[int, Expression] = dict(given)
     for each in history([output]):
         if each.serial in known:
             continue
         if each.primitive is CONSTANT:
-            known[each.serial] = Number(float(each.value.reshape(-1)[0]))
+            known[each.serial] = constant(float(each.value.reshape(-1)[0]))
             continue
         arguments = [known[operand.serial] for operand in each.inputs]
+        if each.primitive is WHERE and each.inputs[0].known_value is not None:
+            known[each.serial] = arguments[1 if bool(each.inputs[0].value) else 2]
+            continue
         if each.primitive is CAST:
             boolean = each.inputs[0].dtype.kind == "b"
             known[each.serial] = Apply(_IVERSON, tuple(arguments)) if boolean else arguments[0]
@@ -161,7 +202,7 @@ class Formulas:
         entry = self.origin(entry)
         node = self.trace.graph.nodes[entry.node]
         if node.primitive is CONSTANT and node.shape == ():
-            return Number(value_at(self.trace, entry))
+            return constant(value_at(self.trace, entry))
         if entry.node in self.symbols.visible or depth >= DEEPEST:
             return self.symbol(entry)
         if node.primitive.kind in (Kind.ELEMENTWISE, Kind.CONTRACT):
@@ -249,7 +290,7 @@ class Formulas:
             terms = [term(tuple(map(int, np.unravel_index(k, sizes)))) for k in range(count)]
             total = terms[0]
             for each in terms[1:]:
-                total = Apply(ADD, (total, each))
+                total = plus(total, each)
             return total
         first, second = (term((0,) * len(sizes)), term(tuple(each - 1 for each in sizes)))
         common = generalise(first, second, "k")
@@ -257,38 +298,40 @@ class Formulas:
             return self.symbol(entry)
         return Apply(summation("k"), (common,))
 
+    def _count_reduced(self, node: Node) -> int:
+        shape = self.trace.graph.nodes[node.inputs[0]].shape
+        return math.prod(shape[axis] for axis in node.attributes["axes"])
+
     def _reduction(self, entry: Entry, node: Node, depth: int) -> Expression:
-        source = self.trace.graph.nodes[node.inputs[0]]
+        count = self._count_reduced(node)
+        additive = node.primitive is SUM
+        if 0 < count <= LONGEST_SUM:
+            terms = [self.operand(each, depth) for each in self._reduced_entries(entry)]
+            if not additive:
+                return Apply(node.primitive.form, tuple(terms))
+            total = terms[0]
+            for each in terms[1:]:
+                total = plus(total, each)
+            return total
+        if additive and count > 1 and node.inputs[0] not in self.symbols.visible:
+            first, last = self._ends(entry, node)
+            common = generalise(self.operand(first, depth), self.operand(last, depth), "j")
+            if common is not None:
+                return Apply(summation("j"), (common,))
+        inner = self.symbols.bases[node.inputs[0]]
+        return Apply(node.primitive.form, (Symbol(inner.base, "", inner.superscript),))
+
+    def _ends(self, target: Entry, node: Node) -> tuple[Entry, Entry]:
+        """The first and the last entry that one entry of a reduction is made from."""
+        shape = self.trace.graph.nodes[node.inputs[0]].shape
         axes = node.attributes["axes"]
-        count = int(np.prod([source.shape[axis] for axis in axes]))
-        index = iter(coordinates(entry.flat, node.shape))
-        kept = [0 if axis in axes else next(index) for axis in range(len(source.shape))]
-        if node.primitive.transposes is None or not 0 < count <= LONGEST_SUM:
-            inner = self.symbols.bases[node.inputs[0]]
-            if node.inputs[0] not in self.symbols.visible and count > 1:
-                ends = []
-                for far in (0, -1):
-                    place = [
-                        (source.shape[axis] + far) % source.shape[axis] if axis in axes else k
-                        for axis, k in enumerate(kept)
-                    ]
-                    flat = int(np.ravel_multi_index(place, source.shape))
-                    ends.append(self.operand(Entry(node.inputs[0], flat), depth))
-                common = generalise(ends[0], ends[1], "j")
-                if common is not None and node.primitive.transposes is not None:
-                    return Apply(summation("j"), (common,))
-            return Apply(node.primitive.form, (Symbol(inner.base, "", inner.superscript),))
-        terms = []
-        for places in np.ndindex(*[source.shape[axis] for axis in axes]):
-            place = list(kept)
-            for axis, k in zip(axes, places, strict=True):
-                place[axis] = k
-            flat = int(np.ravel_multi_index(place, source.shape)) if place else 0
-            terms.append(self.operand(Entry(node.inputs[0], flat), depth))
-        total = terms[0]
-        for each in terms[1:]:
-            total = Apply(ADD, (total, each))
-        return total
+        index = iter(coordinates(target.flat, node.shape))
+        first = [0 if axis in axes else next(index) for axis in range(len(shape))]
+        last = [shape[axis] - 1 if axis in axes else k for axis, k in enumerate(first)]
+        source = node.inputs[0]
+        return tuple(  # type: ignore[return-value]  # two places give two entries
+            Entry(source, int(np.ravel_multi_index(place, shape))) for place in (first, last)
+        )
 
     def local(self, edge: Edge, target: Entry, source: Entry, value: float) -> Expression:
         """Write the local derivative ∂target/∂source along one edge."""
@@ -298,7 +341,9 @@ class Formulas:
             return self._other_factor(edge, target, source)
         if kind is Kind.ELEMENTWISE and node.primitive.partial(edge.position) is not None:
             return self._partial(node, edge.position, target)
-        return Number(value)
+        if kind is Kind.REDUCE and self._count_reduced(node) <= LONGEST_REDUCTION:
+            return self._reduced(edge, node, target, source, value)
+        return Number(shortest(value), DIGITS)
 
     def prime(self, edge: Edge, target: Entry) -> Expression | None:
         """Write an activation's derivative as σ′(z), or return None for other operations."""
@@ -306,7 +351,8 @@ class Formulas:
         form = node.primitive.form
         if node.primitive.symbol != "a" or len(node.inputs) != 1 or not form.name:
             return None
-        mark = function(f"{form.name}′", None if form.latex is None else f"{form.latex}'")
+        latex = form.latex if form.latex is not None else rf"\operatorname{{{form.name}}}"
+        mark = function(f"{form.name}′", f"{latex}'")
         return Apply(mark, (self.operand(self.operands_of(target)[0]),))
 
     def _other_factor(self, edge: Edge, target: Entry, source: Entry) -> Expression:
@@ -322,28 +368,91 @@ class Formulas:
         return self.operand(Entry(operand, flat))
 
     def _partial(self, node: Node, position: int, target: Entry) -> Expression:
-        """Run the derivative rule on symbols and write what it builds."""
-        entries = self.operands_of(target)
+        """Run the derivative rule on symbols that have values and write what it builds."""
+        return self._run_rule(node, position, target, self.operands_of(target), node.attributes)
+
+    def _run_rule(
+        self,
+        node: Node,
+        position: int,
+        target: Entry,
+        entries: Sequence[Entry],
+        attributes: Mapping[str, Any],
+    ) -> Expression:
         expressions = [self.operand(each) for each in entries]
         placeholders = []
-        for entry, expression in zip(entries, expressions, strict=True):
-            dtype = self.trace.graph.nodes[entry.node].dtype
-            if isinstance(expression, Number):
-                placeholders.append(literal(expression.value, dtype))
-            else:
-                placeholders.append(leaf(INPUT, Spec((), dtype)))
-        output = leaf(INPUT, Spec((), node.dtype))
-        rule = node.primitive.partial(position)
-        assert rule is not None
-        result = rule(output, *placeholders, **node.attributes)
+        with quiet():
+            for entry, expression in zip(entries, expressions, strict=True):
+                value, dtype = self._scalar(entry)
+                if isinstance(expression, Number):
+                    placeholders.append(literal(value, dtype))
+                else:
+                    placeholders.append(leaf(INPUT, Spec((), dtype), value))
+            value, dtype = self._scalar(target)
+            output = leaf(INPUT, Spec((), dtype), value)
+            rule = node.primitive.partial(position)
+            assert rule is not None
+            result = rule(output, *placeholders, **attributes)
         if not isinstance(result, Tensor):
-            return Number(float(result))
+            return constant(float(result))
         given: dict[int, Expression] = {
             each.serial: expression
             for each, expression in zip(placeholders, expressions, strict=True)
         }
         given[output.serial] = self.operand(target)
         return tensor_expression(result, given)
+
+    def _scalar(self, entry: Entry) -> tuple[Any, Dtype]:
+        array = self.trace.values[entry.node]
+        return array.reshape(-1)[entry.flat], array.dtype
+
+    def _reduced(
+        self, edge: Edge, node: Node, target: Entry, source: Entry, value: float
+    ) -> Expression:
+        """Write the local derivative of a reduction by one of its entries, where it has a formula.
+
+        A rule such as exp(x − y) holds entry by entry; it is run as the reduction of one entry and
+        believed if it gives the recorded number.
+        """
+        if node.primitive is PROD:
+            others = [each for each in self._reduced_entries(target) if each != source]
+            return product([self.operand(each) for each in others]) if others else Number(1.0)
+        if node.primitive.partial(0) is None or value != value:
+            return Number(value)
+        x, y = self.operand(source), self.operand(target)
+        if isinstance(x, Number) or isinstance(y, Number):
+            return Number(value, DIGITS)
+        with quiet():
+            given = []
+            for entry in (target, source):
+                number, dtype = self._scalar(entry)
+                given.append(leaf(INPUT, Spec((), dtype), number))
+            rule = node.primitive.partial(0)
+            assert rule is not None
+            result = rule(*given, axes=())
+        if not isinstance(result, Tensor) or any(
+            each.primitive.kind is Kind.REDUCE for each in history([result])
+        ):
+            return Number(value, DIGITS)
+        if abs(float(result.value) - value) > 1e-5 * abs(value):
+            return Number(value, DIGITS)
+        return tensor_expression(result, {given[0].serial: y, given[1].serial: x})
+
+    def _reduced_entries(self, target: Entry) -> list[Entry]:
+        """The entries that one entry of a reduction is made from."""
+        node = self.trace.graph.nodes[target.node]
+        source = self.trace.graph.nodes[node.inputs[0]]
+        axes = node.attributes["axes"]
+        index = iter(coordinates(target.flat, node.shape))
+        kept = [0 if axis in axes else next(index) for axis in range(len(source.shape))]
+        found = []
+        for places in np.ndindex(*[source.shape[axis] for axis in axes]):
+            place = list(kept)
+            for axis, k in zip(axes, places, strict=True):
+                place[axis] = k
+            flat = int(np.ravel_multi_index(place, source.shape)) if place else 0
+            found.append(Entry(node.inputs[0], flat))
+        return found
 
     def local_value(self, edge: Edge, target: Entry) -> float:
         """Return the local derivative of an elementwise edge as a number."""

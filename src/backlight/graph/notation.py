@@ -161,7 +161,7 @@ def power() -> Form:
 
     def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
         base = writer.bracketed(arguments[0], Precedence.CALL, signed=True)
-        if isinstance(arguments[0], Symbol) and arguments[0].superscript:
+        if isinstance(arguments[0], Symbol) and writer.raises(arguments[0]):
             base = writer.brackets(base)
         return writer.power(base, arguments[1]), Precedence.POWER
 
@@ -201,6 +201,8 @@ def postfix(unicode: str, latex: str) -> Form:
 
     def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
         text = writer.bracketed(arguments[0], Precedence.CALL)
+        if isinstance(arguments[0], Apply) and arguments[0].form.shape == "derivative":
+            text = writer.brackets(text)  # (∂L/∂z)ᵀ is not ∂L/∂(zᵀ)
         return writer.postfix(unicode, latex, text), Precedence.POWER
 
     return Form(write, "postfix")
@@ -293,8 +295,7 @@ class Writer:
         if isinstance(expression, Symbol):
             return self.symbol(expression), Precedence.ATOM
         if isinstance(expression, Number):
-            negative = expression.value < 0
-            return self.number(expression), Precedence.SIGN if negative else Precedence.ATOM
+            return self.number(expression), self.tightness(expression)
         return expression.form.write(self, expression.arguments)
 
     def bracketed(self, expression: Expression, least: Precedence, *, signed: bool = False) -> str:
@@ -307,6 +308,17 @@ class Writer:
 
     def number(self, number: Number) -> str:
         return format_number(number.value, number.digits)
+
+    def tightness(self, number: Number) -> Precedence:
+        """Tell how tightly a number binds: 3 like a symbol, 1e−9 like a power, −3 like a sign."""
+        text = format_number(number.value, number.digits)
+        if text.startswith("−"):
+            return Precedence.SIGN
+        return Precedence.POWER if "e" in text else Precedence.ATOM
+
+    def raises(self, symbol: Symbol) -> bool:
+        """Tell whether a symbol is written with something where an exponent would go."""
+        return bool(symbol.superscript)
 
     def symbol(self, symbol: Symbol) -> str:
         superscript = script(symbol.superscript, _SUPERSCRIPTS, "^")
@@ -387,13 +399,22 @@ class LatexWriter(Writer):
             return rf"{mantissa} \times 10^{{{exponent}}}"
         return text
 
+    def tightness(self, number: Number) -> Precedence:
+        found = super().tightness(number)
+        # 2 × 10⁻⁹ is a product, so that it gets brackets before it is raised to a power.
+        return Precedence.PRODUCT if found is Precedence.POWER else found
+
+    def raises(self, symbol: Symbol) -> bool:
+        return bool(symbol.superscript or symbol.case)
+
     def symbol(self, symbol: Symbol) -> str:
         base = latex_name(symbol.base)
         above = latex_script(symbol.superscript)
         if symbol.case:
             above += rf"\langle {symbol.case}\rangle"
         upper = f"^{{{above}}}" if above else ""
-        lower = f"_{{{latex_script(joined_subscript(symbol.subscript))}}}" if symbol.subscript else ""
+        below = latex_script(joined_subscript(symbol.subscript))
+        lower = f"_{{{below}}}" if below else ""
         return base + upper + lower
 
     def brackets(self, text: str) -> str:
@@ -406,7 +427,7 @@ class LatexWriter(Writer):
         return r" \cdot ".join(texts)
 
     def juxtapose(self, left: str, right: str) -> str:
-        return f"{left} {right}"
+        return rf"{left} \cdot {right}" if right[:1].isdigit() else f"{left} {right}"
 
     def prefix(self, unicode: str, latex: str, text: str) -> str:
         return f"{latex}{text}"
@@ -449,9 +470,22 @@ _GREEK_NAMES = frozenset(
 )
 
 
+_LATEX_ESCAPES = {each: f"\\{each}" for each in "_&%$#{}"} | {
+    "\\": r"\backslash{}", "^": r"\wedge{}", "~": r"\sim{}", "ℓ": r"\ell{}",
+    "Δ": r"\Delta{}", "′": "'", "″": "''",
+}  # fmt: skip
+
+
 def latex_escape(text: str) -> str:
-    """Escape the characters that LaTeX gives a meaning to."""
-    return "".join(f"\\{each}" if each in "_&%$#{}" else each for each in text)
+    """Escape the characters that LaTeX gives a meaning to, for mathematics mode."""
+    return "".join(_LATEX_ESCAPES.get(each, each) for each in printable(text))
+
+
+def printable(text: str) -> str:
+    """Replace what no page or terminal should be given, such as control characters in names."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else " " if each.isspace() else "�" for each in text)
 
 
 def latex_script(text: str) -> str:
@@ -465,8 +499,10 @@ def latex_name(name: str) -> str:
     """Write a name: one letter in italics, a Greek letter as itself, a word upright."""
     if name in _GREEK_NAMES:
         return f"\\{name}"
+    if len(name) == 2 and name[1] == "\N{COMBINING CIRCUMFLEX ACCENT}":
+        return rf"\hat{{{latex_name(name[0])}}}"
     if len(name) == 1:
-        return name
+        return latex_escape(name)
     return rf"\mathrm{{{latex_escape(name)}}}"
 
 
@@ -476,8 +512,11 @@ class MathmlWriter(Writer):
     def number(self, number: Number) -> str:
         return f"<mn>{html.escape(format_number(number.value, number.digits))}</mn>"
 
+    def raises(self, symbol: Symbol) -> bool:
+        return bool(symbol.superscript or symbol.case)
+
     def symbol(self, symbol: Symbol) -> str:
-        base = f"<mi>{html.escape(symbol.base)}</mi>"
+        base = f"<mi>{html.escape(printable(symbol.base))}</mi>"
         lower = f"<mtext>{html.escape(joined_subscript(symbol.subscript))}</mtext>"
         above = symbol.superscript + (f"⟨{symbol.case}⟩" if symbol.case else "")
         upper = f"<mtext>{html.escape(above)}</mtext>"
@@ -499,7 +538,8 @@ class MathmlWriter(Writer):
         return "<mrow>" + "<mo>·</mo>".join(texts) + "</mrow>"
 
     def juxtapose(self, left: str, right: str) -> str:
-        return f"<mrow>{left}<mo>&#x2062;</mo>{right}</mrow>"
+        digit = right.replace("<msup>", "").replace("<mrow>", "").startswith("<mn>")
+        return f"<mrow>{left}<mo>{'·' if digit else '&#x2062;'}</mo>{right}</mrow>"
 
     def prefix(self, unicode: str, latex: str, text: str) -> str:
         return f"<mrow><mo>{html.escape(unicode)}</mo>{text}</mrow>"

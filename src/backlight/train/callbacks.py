@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from backlight.data.messages import did_you_mean
@@ -19,6 +20,9 @@ from backlight.train.metrics import higher_is_better
 
 Hook = Callable[["RunState"], Any]
 History = dict[str, list[float]]
+
+_SIGNS: Mapping[str, float] = MappingProxyType({"min": 1.0, "max": -1.0})
+"""What values are multiplied by so that lower is better."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ restore_best=True, mode=None)
             raise UsageError(f"patience must be a whole number from 1 on, not {self.patience!r}.")
         if not (self.minimum_change >= 0.0 and math.isfinite(self.minimum_change)):
             raise UsageError(f"minimum_change must be 0 or more, not {self.minimum_change!r}.")
-        if self.mode not in (None, "min", "max"):
+        if self.mode is not None and _SIGNS.get(self.mode) is None:
             raise UsageError(f"mode must be 'min' or 'max', not {self.mode!r}.")
 
 
@@ -184,7 +188,7 @@ class Watch:
     def __post_init__(self) -> None:
         """Settle which direction is better."""
         mode = self.options.mode or ("max" if higher_is_better(self.monitor) else "min")
-        self.sign = 1.0 if mode == "min" else -1.0
+        self.sign = _SIGNS[mode]
 
     @classmethod
     def of(cls, options: EarlyStopping, keys: Sequence[str]) -> Watch:

@@ -21,7 +21,7 @@ from backlight.tensor import Tensor, record
 from backlight.train.metrics import MetricFunction, accuracy, accuracy_above
 
 LossFunction = Callable[..., Tensor]
-Targets = Literal["classes", "binary", "numbers", "any"]
+Targets = Literal["classes", "binary", "numbers", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Objective:
         ``function(prediction, target)`` or ``function(prediction, target, weights=…)``.
     name : str
         What it is called in messages and stored runs.
-    targets : {"classes", "binary", "numbers", "any"}
-        Class numbers (or shares), one 0 or 1 for each output, real numbers, or whatever the
-        function takes.
+    targets : {"classes", "binary", "numbers", "unknown"}
+        Class numbers (or shares), one 0 or 1 for each output, real numbers, or whatever a
+        function of the user's own takes.
     reduction : {"mean", "sum"}
         Whether the loss of a batch is a mean or a sum over its examples.
     accuracy : callable or None
@@ -153,7 +153,7 @@ def describe_loss(function: LossFunction) -> Objective:
         return Objective(function, name, "binary", combined, accuracy_above(0.5))
     if any(base is each for each in _NUMBERS):
         return Objective(function, name, "numbers", combined)
-    return Objective(function, name, "any", combined)
+    return Objective(function, name, "unknown", combined)
 
 
 def _default(function: LossFunction, option: str) -> object:

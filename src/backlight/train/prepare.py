@@ -236,7 +236,7 @@ def _targets(y: Array, name: str, objective: Objective, dtype: Dtype) -> Array:
                 f"{name}, row {first[0]}, is {y[first]}, and {objective.name} takes targets from "
                 f"0 to 1; for several classes use bl.nn.cross_entropy."
             )
-    if integer and objective.targets in ("classes", "any"):
+    if integer and objective.targets in ("classes", "unknown"):
         if y.dtype.kind == "u" and y.size and y.max() > np.iinfo(np.int64).max:
             raise DataError(f"{name} holds {y.max()}, which does not fit in int64.")
         classes = np.ascontiguousarray(y, dtype=np.int64)

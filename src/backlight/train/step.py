@@ -124,9 +124,8 @@ def forward(
     loss = model.objective(prediction, y, batch.weights)
     metrics = tuple(each(prediction, y) for each in model.metrics)
     forget_caller([loss, *metrics])
-    for tensor, name in ((prediction, "prediction"), (loss, "loss")):
-        if tensor.name is None and tensor.inputs:
-            tensor.name = name
+    if loss.name is None and loss.inputs:
+        loss.name = "loss"
     return Forward(prediction, loss, metrics)
 
 
@@ -139,7 +138,7 @@ def forget_caller(outputs: Sequence[Tensor]) -> None:
     caller = call_site()
     for each in history(outputs):
         if each.site == caller:
-            each.site = None
+            each.site = None  # type: ignore[assignment]  # as a tensor without a place has it
 
 
 def _predicted(model: Model, X: Tensor) -> Tensor:

@@ -1,0 +1,207 @@
+"""Stored runs as the commands see them: where they go, and how to look at their steps again."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from backlight import data, nn
+from backlight import train as training
+from backlight.cli.parts import divide
+from backlight.cli.recipe import Floats, Recipe
+from backlight.data import Dataset
+from backlight.errors import RunError, UsageError
+from backlight.tensor import Tensor
+from backlight.train import Run, StoredRun
+
+RUNS_FOLDER = "runs"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which rows a run was trained on, as they were asked for.
+
+    Attributes
+    ----------
+    source : str
+        The name of a set, or the absolute path of a file.
+    target : str or None
+    test : float or None
+    validation : float
+    seed : int
+        Of the division.
+    fingerprint : str
+        Of the whole data set.
+    """
+
+    source: str
+    target: str | None
+    test: float | None
+    validation: float
+    seed: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A stored run, how its data was prepared, and where that came from."""
+
+    stored: StoredRun
+    recipe: Recipe
+    origin: Origin
+
+    @property
+    def net(self) -> Any:
+        """The network with its final parameters."""
+        return self.stored.net
+
+    def training_rows(self) -> tuple[Floats, npt.NDArray[Any]]:
+        """Read the training rows again, as the network saw them.
+
+        Raises
+        ------
+        RunError
+            When the data has changed.
+        DataError
+            When it cannot be read.
+        """
+        origin = self.origin
+        dataset = data.read(origin.source, origin.target)
+        if dataset.fingerprint() != origin.fingerprint:
+            raise RunError(
+                f"The data of {origin.source} has changed since the run was trained; bring the "
+                "old data back, or train again."
+            )
+        train = divide(dataset, origin.test, origin.validation, origin.seed).train
+        return self.recipe.inputs(train.X), self.recipe.wanted(train.y)
+
+    def loss_of(self, rows: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Record the loss of the first training rows with the final parameters.
+
+        Returns
+        -------
+        loss : Tensor
+        parameters : mapping of str to Tensor
+        """
+        X, y = self.training_rows()
+        parameters = nn.parameters(self.net)
+        with nn.running(training=False):
+            loss = self.recipe.loss(self.net(X[:rows]), y[:rows])
+        loss.name = "loss"
+        return loss, parameters
+
+    def attach(self) -> Run:
+        """Return the run with its training rows, so that any step can be replayed."""
+        return self.stored.attach(self.training_rows())
+
+
+def load(directory: str) -> Loaded:
+    """Read a run that ``backlight train`` has saved.
+
+    Raises
+    ------
+    RunError
+        When there is none, it is damaged, or it was saved by another program.
+    """
+    stored = training.load(directory)
+    recipe = Recipe.from_dict(stored.about.get("recipe"))
+    origin = stored.about.get("origin")
+    names = {each.name for each in dataclasses.fields(Origin)}
+    if not isinstance(origin, Mapping) or set(origin) != names:
+        raise RunError(
+            f"The run {directory} does not say which data it was trained on; it was not saved by "
+            "backlight train, or is damaged."
+        )
+    return Loaded(stored, recipe, Origin(**origin))
+
+
+def save(
+    run: Run,
+    place: Path,
+    *,
+    dataset: Dataset,
+    recipe: Recipe,
+    origin: Origin,
+    summary: Mapping[str, object],
+    overwrite: bool,
+) -> Path:
+    """Write a run to its place, and the folders around it; on failure leave no trace."""
+    made = _make_folders(place.parent)
+    try:
+        return training.save(
+            run,
+            place,
+            data=dataset,
+            preprocessing={
+                part: None if learnt is None else learnt.to_dict()
+                for part, learnt in (("features", recipe.features), ("targets", recipe.targets))
+            },
+            class_names=recipe.class_names,
+            about={
+                "recipe": recipe.to_dict(),
+                "origin": dataclasses.asdict(origin),
+                "summary": dict(summary),
+            },
+            overwrite=overwrite,
+        )
+    except BaseException:
+        for folder in made:
+            folder.rmdir()
+        raise
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those around it; return the new ones, the innermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise RunError(f"The folder {folder} cannot be made ({reason}); choose another.") from error
+    return missing
+
+
+def check_place(out: str, overwrite: bool) -> Path:
+    """Return the place for a run, once it is known, before training, that it can be used.
+
+    Raises
+    ------
+    UsageError
+        When something is there already, or nothing can be written there.
+    """
+    place = Path(out)
+    if os.path.lexists(place):
+        empty = place.is_dir() and not any(place.iterdir())
+        if not empty and not training.is_run(place):
+            raise UsageError(
+                f"--out {out} is there already and is not a run, so it is left alone; choose "
+                "another place."
+            )
+        if not empty and not overwrite:
+            raise UsageError(
+                f"--out {out} holds a run already; choose another place, or add --overwrite."
+            )
+    around = next(each for each in place.absolute().parents if each.exists())
+    if not around.is_dir() or not os.access(around, os.W_OK):
+        raise UsageError(f"--out {out} cannot be made in {around}; choose another place.")
+    return place
+
+
+def next_place(stem: str) -> Path:
+    """Return the first free place ``runs/stem-1``, ``runs/stem-2``, …"""
+    number = 1
+    while os.path.lexists(Path(RUNS_FOLDER, f"{stem}-{number}")):
+        number += 1
+    return check_place(os.path.join(RUNS_FOLDER, f"{stem}-{number}"), False)
+
+
+def shown(place: Path | str) -> str:
+    """Write a path as it is typed in a shell."""
+    return shlex.quote(str(place))
