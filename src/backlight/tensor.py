@@ -164,7 +164,7 @@ class Tensor:
                     break
                 frame = back
             site = (frame.f_code, frame.f_lasti)
-        self.site = site
+        self.site: Site | Location | None = site
 
     # ── recording ────────────────────────────────────────────────────────────────────────────
 

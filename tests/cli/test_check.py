@@ -32,9 +32,7 @@ def test_json() -> None:
 
 
 def test_a_wrong_rule_is_found_and_fails() -> None:
-    elementwise(
-        "almost", lambda xp, x: x * x, lambda y, x: 2.002 * x, formula=function("almost")
-    )
+    elementwise("almost", lambda xp, x: x * x, lambda y, x: 2.002 * x, formula=function("almost"))
     try:
         result = check("almost(x)", "--at", "x=1.5", "--json")
     finally:

@@ -52,10 +52,10 @@ def draw(
     >>> w = bl.param(1.0, name="w")
     >>> print(bl.draw((w * 3.0 - 2.0) ** 2))
     Computation graph of u: 4 boxes, 3 arrows.
-    w (parameter): = 1, ∂ 6
-    p = w·3 (operation) from w: = 3, ∂ 2
-    s = p − 2 (operation) from p: = 1, ∂ 2
-    u = s² (result) from s: = 1, ∂ 1
+    w (parameter): = 1; ∂u/∂w = 6
+    p = w·3 (operation) from w (× 3): = 3; ∂u/∂p = 2
+    s = p − 2 (operation) from p (× 1): = 1; ∂u/∂s = 2
+    u = s² (result) from s (× 2): = 1; ∂u/∂u = 1
     """
     if isinstance(what, Graph):
         picture = picture_of(what, open=open, depth=depth, highlight=highlight)
