@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +50,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(
         folder / "birds.csv",
         [*penguins.feature_names, "species"],
-        [[*map(float, x), penguins.class_names[k]] for x, k in zip(penguins.X, penguins.y)],
+        [
+            [*map(float, x), penguins.class_names[k]]
+            for x, k in zip(penguins.X, penguins.y, strict=True)
+        ],
     )
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 2)) * [10, 0.1]
@@ -66,12 +68,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def folder(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def folder(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in an empty folder with a copy of the runs in it."""
     for name in ("birds", "numbers"):
         shutil.copytree(stored / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    yield
 
 
 def write(path: Path, header: list[str], rows: list[list[object]]) -> Path:
@@ -96,7 +97,8 @@ def test_predictions_of_classes_agree_with_the_network(stored: Path) -> None:
     by_library = train.load("birds").predict(penguins.X)
     assert [row["species"] for row in rows] == list(by_library)
     names = [penguins.class_names[k] for k in penguins.y]
-    assert np.mean([row["species"] == name for row, name in zip(rows, names)]) > 0.95
+    right = [row["species"] == name for row, name in zip(rows, names, strict=True)]
+    assert np.mean(right) > 0.95
     probabilities = np.array(
         [[float(row[f"p({c})"]) for c in penguins.class_names] for row in rows]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from backlight.cli.application import EXIT_CODES, say, usage_error
 from backlight.cli.output import emit_json, write_file
 from backlight.cli.targets import is_run
 from backlight.cli.values import Values, check_given, read_entry, read_values
+from backlight.data.messages import did_you_mean
 from backlight.errors import UsageError
 from backlight.explain import Derivation
 from backlight.explain import explain as derive
@@ -33,7 +33,10 @@ class Explained:
 @click.command(
     epilog="\b\nExamples:\n"
     '  backlight explain "(w*x - y)**2" --at w=1 --at x=1 --at y=2 --wrt w\n'
-    "  backlight explain runs/digits-1 --weight layers.0.weight[3,1]\n\n" + EXIT_CODES
+    "  backlight explain runs/digits-1 --weight layers.0.weight[3,1]\n\n"
+    "A formula has + - * / ^, names, numbers, functions such as exp, tanh, max and sum, |x|, and "
+    "where(x > 0, a, b); parts can be named, as in 'p = w*x; (p - y)^2'. A value is a number or a "
+    "list such as [1,2,3].\n\n" + EXIT_CODES
 )
 @click.argument("subject", metavar="FORMULA|RUN")
 @click.option("--at", "at", multiple=True, metavar="NAME=VALUE", help="A value; once per name.")
@@ -131,8 +134,7 @@ def _wanted(formula: Formula, wrt: str | None) -> tuple[str, tuple[int, ...] | N
         return formula.names[0], None
     name, index = read_entry(wrt, "--wrt")
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(name, known)
         listed = ", ".join(known)
         raise UsageError(
             f"--wrt {name} is not a name in the formula{hint}; its names are {listed}."
@@ -172,8 +174,7 @@ def explain_run(run: str, weight: str | None, step: int | None, example: int | N
         raise UsageError(f"Say which weight to explain with --weight; the run has {listed}.")
     name, index = read_entry(weight, "--weight")
     if name not in parameters:
-        close = difflib.get_close_matches(name, parameters, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(name, parameters)
         listed = ", ".join(list(parameters)[:8])
         raise UsageError(f"The run has no weight {name!r}{hint}; it has {listed}.")
     _check_index(name, index, parameters[name].shape)

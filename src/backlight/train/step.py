@@ -138,7 +138,7 @@ def forget_caller(outputs: Sequence[Tensor]) -> None:
     caller = call_site()
     for each in history(outputs):
         if each.site == caller:
-            each.site = None  # type: ignore[assignment]  # as a tensor without a place has it
+            each.site = None
 
 
 def _predicted(model: Model, X: Tensor) -> Tensor:
