@@ -23,11 +23,8 @@ CORE = ("numpy", "llvmlite", "safetensors", "click", "rich", "platformdirs")
 OPTIONAL: Mapping[str, str] = {
     "scipy": "more oracles for tests",
     "torch": "an oracle for tests",
-    "scikit-learn": "its estimators beside ours",
-    "pandas": "data frames",
-    "pyarrow": "Parquet files",
-    "onnx": "checking exported networks",
-    "matplotlib": "plots of your own",
+    "scikit-learn": "an oracle for tests",
+    "pandas": "an oracle for tests",
 }
 
 
@@ -76,7 +73,7 @@ def examine() -> Report:
     ]
     optional = {name: _version(name) for name in OPTIONAL}
     notes = [
-        f"{name} is not installed ({purpose}); pip install {name} if you want it."
+        f"{name} is not installed ({purpose}); nothing else needs it."
         for name, purpose in OPTIONAL.items()
         if optional[name] is None
     ]

@@ -1,6 +1,6 @@
 """States kept along a run, so that any step can be reached again by taking a few steps.
 
-A bounded number is kept: whenever there are too many, every other one is dropped and from then on
+The last two and a bounded number of earlier ones are kept: whenever there are too many, every other one is dropped and from then on
 only every other one is added.  States share their arrays with the run, so keeping one copies
 nothing.
 """
@@ -29,14 +29,18 @@ class Snapshots:
     def __init__(self, kept: Iterable[TrainingState] = ()) -> None:
         self._kept = list(kept)
         self._every = 1
+        # The last two: a run is asked most about its last step, which starts from the first.
+        self._recent: tuple[TrainingState, ...] = ()
 
     @property
     def states(self) -> tuple[TrainingState, ...]:
         """What is kept, in the order of the steps."""
-        return tuple(self._kept)
+        last = self._kept[-1].step if self._kept else -1
+        return (*self._kept, *(each for each in self._recent if each.step > last))
 
     def offer(self, state: TrainingState) -> None:
-        """Keep a state if its turn has come."""
+        """Keep a state if its turn has come, and the last two in any case."""
+        self._recent = (*self._recent[-1:], state)
         if state.step % self._every:
             return
         self._kept.append(state)
@@ -55,10 +59,11 @@ class Snapshots:
         RunError
             When there is none.
         """
-        place = bisect_right(self._kept, step, key=lambda state: state.step)
+        states = self.states
+        place = bisect_right(states, step, key=lambda state: state.step)
         if place == 0:
             raise RunError(f"The run keeps no state from before step {step}; train it again.")
-        return self._kept[place - 1]
+        return states[place - 1]
 
 
 class Scales:
