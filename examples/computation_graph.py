@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import SupportsFloat
 
 import backlight as bl
 
@@ -35,17 +36,17 @@ def build() -> dict[str, bl.Tensor]:
 def edge_table(trace: bl.Trace) -> str:
     """List the edges from the loss backward: local derivative × upstream = contribution."""
     nodes = trace.graph.nodes
-    lines = ["edge     local derivative   × upstream   = contribution"]
+    lines = [f"{'edge':<8}{'local derivative':<20}{'× upstream':<16}= contribution"]
     for edge in sorted(trace.edges, key=lambda each: (-each.target, each.source)):
         head, tail = nodes[edge.target].name, nodes[edge.source].name
-        lines.append(
-            f"{tail} → {head}    ∂{head}/∂{tail} = {number(edge.local):>2}         "
-            f"∂L/∂{head} = {number(trace.gradients[edge.target]):>2}    {number(edge.contribution):>2}"
-        )
+        local = f"∂{head}/∂{tail} = {number(edge.local)}"
+        upstream = f"∂L/∂{head} = {number(trace.gradients[edge.target])}"
+        way, contribution = f"{tail} → {head}", number(edge.contribution)
+        lines.append(f"{way:<8}{local:<20}{upstream:<16}{contribution}")
     return "\n".join(lines)
 
 
-def number(value: object) -> str:
+def number(value: SupportsFloat) -> str:
     """Write a whole number without a decimal point and with a proper minus sign."""
     return f"{float(value):g}".replace("-", "−")
 

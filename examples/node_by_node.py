@@ -94,7 +94,7 @@ def main() -> None:
     print(bl.explain(L, net, weight="layers.0.weight[0,0]"), end="")
 
     if options.pictures is not None:
-        bl.draw(L, depth=9).save(options.pictures / "node-by-node.svg")
+        bl.draw(L).save(options.pictures / "node-by-node.svg")
 
 
 if __name__ == "__main__":

@@ -55,15 +55,15 @@ def cross_entropy(p: bl.Tensor, y: bl.Tensor) -> bl.Tensor:
 
     `nn.binary_cross_entropy` is the same, and safe where a probability is 0 or 1.
     """
-    return -bl.sum(y * bl.log(p) + (1 - y) * bl.log(1 - p))
+    L = bl.sum(-(y * bl.log(p) + (1 - y) * bl.log(1 - p)))
+    return L
 
 
 def loss_of(net: nn.Sequential) -> bl.Tensor:
     """Run the forward pass."""
     x = bl.tensor([0.5, -0.2], name="x")
     y = bl.tensor([1.0], name="y")
-    L = cross_entropy(net(x), y)
-    return L
+    return cross_entropy(net(x), y)
 
 
 def slope(function: Function) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
@@ -87,9 +87,8 @@ def main() -> None:
 
     print("\n── The output: sigmoid and cross-entropy together ──\n")
     print(bl.explain(L, "layers.2.s", index=0))
-    prediction, error = trace.value("layers.3.a")[0], trace.gradient("layers.2.s")[0]
-    print(f"prediction minus truth: {prediction:.7f} − 1 = {prediction - 1:.7f}, and")
-    print(f"the derivative by the sigmoid's input:      {error:.7f}")
+    difference = trace.value("layers.3.a") - trace.value("y")
+    print(f"Prediction minus truth is the same number: a − y = {difference[0]:.16g}")
 
     print("\n── The weights of the output layer ──\n")
     print(bl.explain(L, net, weight="layers.2.weight[0,0]"))
@@ -102,12 +101,13 @@ def main() -> None:
     print(bl.explain(L, net, weight="layers.0.weight"))
 
     print("── The derivatives of sigmoid, tanh and ReLU ──\n")
+    print("For g = g(z), entry by entry, and S = Σ g, so that ∂S/∂g is 1 everywhere:\n")
     for name, function in ACTIVATIONS.items():
         print(f"{name}\n{derivative_rule(function)}\n")
     print(derivative_table())
 
     if options.pictures is not None:
-        bl.draw(L, depth=9).save(options.pictures / "two-layer-classifier.svg")
+        bl.draw(L).save(options.pictures / "two-layer-classifier.svg")
         for name, function in ACTIVATIONS.items():
             curves = {name: lambda z, f=function: f(z).value, f"{name}′": slope(function)}
             svg = function_plot(curves, f"{name} and its derivative", x_label="z")
