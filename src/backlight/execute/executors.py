@@ -26,7 +26,16 @@ class Executable(Protocol):
         ...
 
 
-_EXECUTORS: Mapping[str, Callable[[Graph], Executable]] = MappingProxyType({"reference": Program})
+def _native(graph: Graph) -> Executable:
+    # Here, because LLVM takes a while to load and only this executor needs it.
+    from backlight.execute.native.program import NativeProgram
+
+    return NativeProgram(graph)
+
+
+_EXECUTORS: Mapping[str, Callable[[Graph], Executable]] = MappingProxyType(
+    {"reference": Program, "native": _native}
+)
 
 
 def names() -> tuple[str, ...]:

@@ -93,7 +93,8 @@ class Program:
             When the values do not fit the inputs; the message names the input.
         """
         slots = self._start.copy()
-        self._supply(slots, values)
+        for (slot, _), array in zip(self._inputs, self.checked(values), strict=True):
+            slots[slot] = array if array.shape else array[()]
         instructions = self._every_instruction if keep else self._instructions
         result = 0
         try:
@@ -112,14 +113,15 @@ class Program:
         foreign = {id(value) for value in values}
         return [self._owned(slots[slot], foreign) for slot in self.graph.outputs]
 
-    def _supply(self, slots: list[Any], values: Sequence[Any]) -> None:
-        """Check the supplied values and put them into their slots."""
+    def checked(self, values: Sequence[Any]) -> list[Array]:
+        """Return the supplied values as arrays, or raise when they do not fit the inputs."""
         if len(values) != len(self._inputs):
             raise ShapeError(
                 f"The graph has {len(self._inputs)} inputs and was given {len(values)} values; "
                 f"give one for each."
             )
-        for (slot, node), value in zip(self._inputs, values, strict=True):
+        arrays = []
+        for (_, node), value in zip(self._inputs, values, strict=True):
             array = value if isinstance(value, np.ndarray) else np.asarray(value)
             if array.shape != node.shape:
                 raise ShapeError(
@@ -132,7 +134,8 @@ class Program:
                     f"The input {node.name} was traced as {node.dtype} and was given "
                     f"{array.dtype}; convert the value, or trace the function again."
                 )
-            slots[slot] = array if array.shape else array[()]
+            arrays.append(array)
+        return arrays
 
     def _owned(self, value: Any, foreign: set[int]) -> Array:
         """Return an output as an array of its own: not a view, an input or a constant."""

@@ -32,7 +32,7 @@ class Graph:
     >>> import backlight as bl
     >>> graph = bl.trace(lambda w, x: (w * x - 2.0) ** 2, 1.0, 3.0)
     >>> len(graph), graph.nodes[graph.outputs[0]].primitive.name
-    (6, 'pow')
+    (7, 'pow')
     """
 
     nodes: tuple[Node, ...]

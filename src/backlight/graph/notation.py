@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 
 class Precedence(IntEnum):
@@ -208,6 +209,7 @@ def postfix(unicode: str, latex: str) -> Form:
     return Form(write, "postfix")
 
 
+@lru_cache(maxsize=256)
 def summation(index: str) -> Form:
     """Return the form of a sum over a named index."""
 
@@ -232,10 +234,12 @@ def chain() -> Form:
     """Return the form of a chain of factors, ``2s · 1 · x``, ones and all."""
 
     def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
-        texts = [
-            writer.bracketed(each, Precedence.PRODUCT, signed=index > 0)
-            for index, each in enumerate(arguments)
-        ]
+        texts = []
+        for each in arguments:
+            text = writer.bracketed(each, Precedence.PRODUCT, signed=bool(texts))
+            # A factor such as −2·x keeps its sign in brackets after the first place.
+            leads = bool(texts) and text.startswith(("−", "-"))
+            texts.append(writer.brackets(text) if leads else text)
         return writer.chain(texts), Precedence.PRODUCT
 
     return Form(write, "product")

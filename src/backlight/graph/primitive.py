@@ -142,6 +142,26 @@ class Facts:
 NO_FACTS = Facts()
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How compiled code reduces: entry by entry into an accumulator, in order.
+
+    Attributes
+    ----------
+    start : callable
+        ``start(dtype)`` returns the accumulator's first value.
+    combine : callable
+        ``combine(emitter, so_far, entry)`` returns the next one.  For a position it returns
+        whether the entry is better than the best so far.
+    position : bool
+        The result is the place of the best entry, not its value.
+    """
+
+    start: Callable[[Dtype], float | int | bool]
+    combine: Callable[..., Any]
+    position: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Primitive:
     """The record of one primitive operation.
@@ -185,6 +205,11 @@ class Primitive:
         Why no gradient passes, in words; empty when gradients pass or no derivative exists.
     onnx : str or None
         The ONNX operator of the same meaning.
+    lower : callable or None
+        ``lower(emitter, *scalars, **attributes)`` computes one entry in native code with the
+        methods of an emitter; of elementwise and random primitives only.
+    fold : Fold or None
+        How native code reduces; of reductions only.
     description : str
         One sentence for people.
     differentiable : bool
@@ -207,6 +232,8 @@ class Primitive:
     careful: Callable[..., bool] | None = None
     stops_gradient: str = ""
     onnx: str | None = None
+    lower: Callable[..., Any] | None = None
+    fold: Fold | None = None
     description: str = ""
     differentiable: bool = field(init=False)
 

@@ -56,7 +56,9 @@ def graph_text(graph: Graph, *, longest: int = LONGEST) -> str:
             if scope is not None:
                 lines.append(f"  ── {scope.path}")
         body = f"  {_left(node)} = {_right(graph, node)}"
-        place = f"{node.location}" if node.location is not None else ""
+        # A line of an interactive session cannot be looked up, so it is not worth its space.
+        known = node.location is not None and not node.location.file.startswith("<")
+        place = f"{node.location}" if known else ""
         lines.append(body if not place else f"{body:<{max(width + 30, 48)}}  # {place}")
     results = ", ".join(graph.nodes[k].name for k in graph.outputs)
     lines.append(f"  return {results}")

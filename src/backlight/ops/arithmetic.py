@@ -28,6 +28,7 @@ ADD = elementwise(
     special=(((INF, -INF), NAN), ((INF, 1.0), INF), ((NAN, 1.0), NAN)),
     facts=Facts(commutative=True, associative=True, left_identity=0.0, right_identity=0.0),
     onnx="Add",
+    lower=lambda e, a, b: e.add(a, b),
     description="The sum of two operands.",
 )
 
@@ -42,6 +43,7 @@ SUB = elementwise(
     special=(((INF, INF), NAN), ((1.0, INF), -INF)),
     facts=Facts(right_identity=0.0),
     onnx="Sub",
+    lower=lambda e, a, b: e.sub(a, b),
     description="The difference of two operands.",
 )
 
@@ -56,6 +58,7 @@ MUL = elementwise(
     special=(((0.0, INF), NAN), ((-2.0, INF), -INF)),
     facts=Facts(commutative=True, associative=True, left_identity=1.0, right_identity=1.0),
     onnx="Mul",
+    lower=lambda e, a, b: e.mul(a, b),
     description="The product of two operands.",
 )
 
@@ -70,6 +73,7 @@ DIV = elementwise(
     special=(((1.0, 0.0), INF), ((-1.0, 0.0), -INF), ((0.0, 0.0), NAN), ((1.0, INF), 0.0)),
     facts=Facts(right_identity=1.0),
     onnx="Div",
+    lower=lambda e, a, b: e.div(a, b),
     description="The quotient of two operands.",
 )
 
@@ -83,6 +87,7 @@ NEG = elementwise(
     special=(((INF,), -INF),),
     facts=Facts(involution=True),
     onnx="Neg",
+    lower=lambda e, x: e.neg(x),
     description="The operand with its sign turned.",
 )
 
@@ -144,6 +149,7 @@ POW = elementwise(
     ),
     facts=Facts(right_identity=1.0),
     onnx="Pow",
+    lower=lambda e, a, b: e.pow(a, b),
     description="The first operand raised to the second.",
 )
 
@@ -160,6 +166,7 @@ REMAINDER = elementwise(
         "at a multiple of the divisor, where it jumps, the derivative is that of the branch above",
     ),
     onnx="Mod",
+    lower=lambda e, a, b: e.remainder(a, b),
     description="The remainder of the floored division, with the divisor's sign.",
 )
 
@@ -175,6 +182,7 @@ FLOOR_DIVIDE: Primitive = elementwise(
         lambda xp, a, b: xp.remainder(a, b) == 0,
         "the derivative is 0, also at a multiple of the divisor, where it jumps",
     ),
+    lower=lambda e, a, b: e.floor_divide(a, b),
     description="The quotient rounded down.",
 )
 
@@ -191,6 +199,7 @@ HYPOT = elementwise(
         "both derivatives at the origin are taken as 0",
     ),
     facts=Facts(commutative=True),
+    lower=lambda e, a, b: e.hypot(a, b),
     description="The length of the hypotenuse, √(a² + b²).",
 )
 

@@ -35,6 +35,7 @@ CAST = REGISTRY.add(
         formula=function("cast"),
         careful=always,
         onnx="Cast",
+        lower=lambda e, x, dtype: e.cast(x, dtype),
         description="The operand in another dtype.",
     )
 )
@@ -54,6 +55,7 @@ IDENTITY = REGISTRY.add(
         formula=function("id"),
         facts=Facts(idempotent=True),
         onnx="Identity",
+        lower=lambda e, x: x,
         description="The operand itself, as a node of its own.",
     )
 )
@@ -73,6 +75,7 @@ DETACH = REGISTRY.add(
         facts=Facts(idempotent=True),
         stops_gradient="detach cuts the gradient on purpose",
         onnx="Identity",
+        lower=lambda e, x, reason="": x,
         description="The operand as a constant: no gradient flows through.",
     )
 )

@@ -24,6 +24,7 @@ EXP = elementwise(
     overflows=True,
     special=(((0.0,), 1.0), ((-INF,), 0.0), ((INF,), INF), ((NAN,), NAN)),
     onnx="Exp",
+    lower=lambda e, x: e.exp(x),
     description="The exponential function.",
 )
 
@@ -34,6 +35,7 @@ EXPM1 = elementwise(
     formula=function("expm1"),
     overflows=True,
     special=(((0.0,), 0.0), ((-INF,), -1.0), ((INF,), INF)),
+    lower=lambda e, x: e.expm1(x),
     description="exp(x) − 1, accurate near 0.",
 )
 
@@ -46,6 +48,7 @@ LOG = elementwise(
     special=(((1.0,), 0.0), ((0.0,), -INF), ((-1.0,), NAN), ((INF,), INF)),
     facts=Facts(inverse="exp"),
     onnx="Log",
+    lower=lambda e, x: e.log(x),
     description="The natural logarithm.",
 )
 
@@ -57,6 +60,7 @@ LOG1P = elementwise(
     domain="x > −1",
     special=(((0.0,), 0.0), ((-1.0,), -INF), ((-2.0,), NAN), ((INF,), INF)),
     facts=Facts(inverse="expm1"),
+    lower=lambda e, x: e.log1p(x),
     description="ln(1 + x), accurate near 0.",
 )
 
@@ -67,6 +71,7 @@ LOG2 = elementwise(
     formula=function("log₂", r"\log_2"),
     domain="x > 0",
     special=(((8.0,), 3.0), ((0.0,), -INF), ((-1.0,), NAN), ((INF,), INF)),
+    lower=lambda e, x: e.log2(x),
     description="The logarithm to base 2.",
 )
 
@@ -77,6 +82,7 @@ LOG10 = elementwise(
     formula=function("log₁₀", r"\log_{10}"),
     domain="x > 0",
     special=(((1000.0,), 3.0), ((0.0,), -INF), ((-1.0,), NAN), ((INF,), INF)),
+    lower=lambda e, x: e.log10(x),
     description="The logarithm to base 10.",
 )
 
@@ -88,6 +94,7 @@ SQRT = elementwise(
     domain="x ≥ 0",
     special=(((4.0,), 2.0), ((0.0,), 0.0), ((-1.0,), NAN), ((INF,), INF)),
     onnx="Sqrt",
+    lower=lambda e, x: e.sqrt(x),
     description="The square root.",
 )
 
@@ -98,6 +105,7 @@ RSQRT = elementwise(
     formula=function("rsqrt"),
     domain="x > 0",
     special=(((4.0,), 0.5), ((0.0,), INF), ((-1.0,), NAN), ((INF,), 0.0)),
+    lower=lambda e, x: e.rsqrt(x),
     description="One over the square root.",
 )
 
@@ -115,6 +123,7 @@ LOGADDEXP = elementwise(
     overflows=True,
     special=(((-INF, 1.0), 1.0), ((INF, 1.0), INF), ((-INF, -INF), -INF)),
     facts=Facts(commutative=True),
+    lower=lambda e, a, b: e.logaddexp(a, b),
     description="ln(eᵃ + eᵇ) without overflow.",
 )
 
@@ -133,6 +142,7 @@ SIGMOID: Primitive = elementwise(
     symbol="a",
     special=(((0.0,), 0.5), ((INF,), 1.0), ((-INF,), 0.0), ((NAN,), NAN), ((-1000.0,), 0.0)),
     onnx="Sigmoid",
+    lower=lambda e, x: e.sigmoid(x),
     description="The logistic function 1/(1 + e⁻ˣ), whose derivative is σ(1 − σ).",
 )
 
@@ -151,5 +161,6 @@ ERF = elementwise(
     formula=function("erf"),
     special=(((0.0,), 0.0), ((INF,), 1.0), ((-INF,), -1.0), ((NAN,), NAN)),
     onnx="Erf",
+    lower=lambda e, x: e.erf(x),
     description="The error function, 2/√π · ∫₀ˣ exp(−t²) dt.",
 )

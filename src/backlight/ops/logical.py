@@ -31,6 +31,7 @@ def _comparison(
         facts=Facts(commutative=commutative),
         stops_gradient=_STOP,
         onnx=onnx,
+        lower=lambda e, a, b: getattr(e, name)(a, b),
         description=f"Whether a {sign} b.",
     )
 
@@ -59,6 +60,7 @@ def _bitwise(name: str, sign: str, latex: str, takes: Category, onnx: str | None
         facts=Facts(commutative="shift" not in name, associative="shift" not in name),
         stops_gradient=_STOP,
         onnx=onnx,
+        lower=lambda e, a, b: getattr(e, name)(a, b),
         description=f"The operation a {sign} b.",
     )
 
@@ -81,6 +83,7 @@ LOGICAL_NOT = elementwise(
     facts=Facts(involution=True),
     stops_gradient=_STOP,
     onnx="Not",
+    lower=lambda e, x: e.logical_not(x),
     description="Whether the operand is false.",
 )
 
@@ -93,6 +96,7 @@ BITWISE_INVERT = elementwise(
     facts=Facts(involution=True),
     stops_gradient=_STOP,
     onnx="BitwiseNot",
+    lower=lambda e, x: e.bitwise_invert(x),
     description="Every bit turned.",
 )
 
@@ -107,6 +111,7 @@ def _test(name: str, what: str, onnx: str | None) -> Primitive:
         formula=function(name),
         stops_gradient=_STOP,
         onnx=onnx,
+        lower=lambda e, x: getattr(e, name)(x),
         description=what,
     )
 
@@ -122,5 +127,6 @@ NEXTAFTER = elementwise(
     arity=2,
     formula=function("nextafter"),
     stops_gradient=_STOP,
+    lower=lambda e, a, b: e.nextafter(a, b),
     description="The next number after a in the direction of b.",
 )

@@ -39,6 +39,7 @@ ABS = elementwise(
     kink=Kink(lambda xp, x: x == 0, "the derivative at 0 is taken as 0"),
     facts=Facts(idempotent=True),
     onnx="Abs",
+    lower=lambda e, x: e.abs(x),
     description="The absolute value.",
 )
 
@@ -52,6 +53,7 @@ SIGN: Primitive = elementwise(
     kink=Kink(lambda xp, x: x == 0, "the derivative is 0, also at 0, where it jumps"),
     facts=Facts(idempotent=True),
     onnx="Sign",
+    lower=lambda e, x: e.sign(x),
     description="−1, 0 or 1 by the sign of the operand.",
 )
 
@@ -81,6 +83,7 @@ def _rounding(
         kink=Kink(jumps, "the derivative is 0, also where it jumps"),
         facts=Facts(idempotent=True),
         onnx={"floor": "Floor", "ceil": "Ceil", "round": "Round"}.get(name),
+        lower=lambda e, x: getattr(e, name)(x),
         description=what,
     )
 
@@ -121,6 +124,7 @@ MAXIMUM = elementwise(
     kink=Kink(lambda xp, a, b: a == b, "at a tie each operand gets half"),
     facts=Facts(commutative=True, associative=True, idempotent=True),
     onnx="Max",
+    lower=lambda e, a, b: e.maximum(a, b),
     description="The larger of two operands; NaN if either is.",
 )
 
@@ -135,6 +139,7 @@ MINIMUM = elementwise(
     kink=Kink(lambda xp, a, b: a == b, "at a tie each operand gets half"),
     facts=Facts(commutative=True, associative=True, idempotent=True),
     onnx="Min",
+    lower=lambda e, a, b: e.minimum(a, b),
     description="The smaller of two operands; NaN if either is.",
 )
 
@@ -149,6 +154,7 @@ RELU = elementwise(
     kink=Kink(lambda xp, x: x == 0, "the derivative at 0 is taken as 0"),
     facts=Facts(idempotent=True),
     onnx="Relu",
+    lower=lambda e, x: e.relu(x),
     description="max(x, 0), whose derivative is 1 for x > 0 and 0 for x ≤ 0.",
 )
 
@@ -163,6 +169,7 @@ COPYSIGN = elementwise(
         lambda xp, a, b: xp.logical_or(a == 0, b == 0),
         "the derivative at a = 0 is taken as 0, and 0 for the operand that gives the sign",
     ),
+    lower=lambda e, a, b: e.copysign(a, b),
     description="The magnitude of the first operand with the sign of the second.",
 )
 
@@ -173,6 +180,7 @@ SIGN_OF: Primitive = elementwise(
     formula=function("sgn"),
     special=(((-INF,), -1.0), ((0.0,), 1.0), ((-0.0,), -1.0)),
     kink=Kink(lambda xp, x: x == 0, "the derivative is 0, also at 0, where it jumps"),
+    lower=lambda e, x: e.sign_of(x),
     description="1 or −1 by the sign bit, so that −0 gives −1.",
 )
 
@@ -198,6 +206,7 @@ ZEROS_LIKE = elementwise(
     lambda y, x: 0.0,
     takes="any",
     formula=function("0"),
+    lower=lambda e, x: e.zeros_like(x),
     description="Zeros of the operand's shape and dtype.",
 )
 
@@ -216,6 +225,7 @@ WHERE: Primitive = REGISTRY.add(
         formula=function("where"),
         special=(((1.0, 2.0, NAN), 2.0), ((0.0, NAN, 3.0), 3.0)),
         onnx="Where",
+        lower=lambda e, condition, a, b: e.where(condition, a, b),
         description="The second operand where the first is true, the third elsewhere.",
     )
 )

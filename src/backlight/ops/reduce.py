@@ -17,6 +17,8 @@ from backlight.graph.notation import Form, function
 from backlight.graph.primitive import (
     REGISTRY,
     Array,
+    Dtype,
+    Fold,
     Kind,
     Kink,
     Operand,
@@ -65,6 +67,7 @@ def _reduction(
     overflows: bool = False,
     stops_gradient: str = "",
     onnx: str | None = None,
+    fold: Fold | None = None,
     description: str = "",
 ) -> Primitive:
     def specify(x: Spec, axes: tuple[int, ...]) -> Spec:
@@ -94,9 +97,35 @@ def _reduction(
             careful=always if overflows else None,
             stops_gradient=stops_gradient,
             onnx=onnx,
+            fold=fold,
             description=description,
         )
     )
+
+
+def _lowest(dtype: Dtype) -> float | int:
+    return -math.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
+
+
+def _highest(dtype: Dtype) -> float | int:
+    return math.inf if dtype.kind == "f" else int(np.iinfo(dtype).max)
+
+
+def _better(sign: str) -> Callable[..., Any]:
+    """Whether an entry beats the best so far; the first NaN beats everything and stays."""
+
+    def combine(e: Any, best: Any, entry: Any) -> Any:
+        wins = e.greater(entry, best) if sign == ">" else e.less(entry, best)
+        if entry.dtype.kind != "f":
+            return wins
+        fresh = e.bitwise_and(e.isnan(entry), e.bitwise_invert(e.isnan(best)))
+        return e.bitwise_or(wins, fresh)
+
+    return combine
+
+
+def _true(e: Any, entry: Any) -> Any:
+    return entry if entry.dtype.kind == "b" else e.not_equal(entry, 0)
 
 
 def _sum(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
@@ -112,6 +141,7 @@ SUM = _reduction(
     overflows=True,
     symbol="s",
     onnx="ReduceSum",
+    fold=Fold(lambda dtype: 0, lambda e, total, entry: e.add(total, entry)),
     description="The sum of the entries along axes.",
 )
 
@@ -175,6 +205,7 @@ PROD = _reduction(
     overflows=True,
     symbol="p",
     onnx="ReduceProd",
+    fold=Fold(lambda dtype: 1, lambda e, product, entry: e.mul(product, entry)),
     description="The product of the entries along axes.",
 )
 
@@ -202,6 +233,7 @@ MAX = _reduction(
     formula=function("max", r"\max"),
     kink=Kink(_tied("max"), "entries that tie for the maximum share the gradient equally"),
     onnx="ReduceMax",
+    fold=Fold(_lowest, lambda e, best, entry: e.maximum(best, entry)),
     description="The largest entry along axes.",
 )
 
@@ -214,6 +246,7 @@ MIN = _reduction(
     formula=function("min", r"\min"),
     kink=Kink(_tied("min"), "entries that tie for the minimum share the gradient equally"),
     onnx="ReduceMin",
+    fold=Fold(_highest, lambda e, best, entry: e.minimum(best, entry)),
     description="The smallest entry along axes.",
 )
 
@@ -247,6 +280,7 @@ ANY = _reduction(
     gives=BOOL,
     formula=function("any"),
     stops_gradient="its result is true or false",
+    fold=Fold(lambda dtype: False, lambda e, found, entry: e.bitwise_or(found, _true(e, entry))),
     description="Whether any entry along axes is true.",
 )
 
@@ -257,6 +291,7 @@ ALL = _reduction(
     gives=BOOL,
     formula=function("all"),
     stops_gradient="its result is true or false",
+    fold=Fold(lambda dtype: True, lambda e, held, entry: e.bitwise_and(held, _true(e, entry))),
     description="Whether every entry along axes is true.",
 )
 
@@ -281,6 +316,7 @@ ARGMAX = _reduction(
     formula=function("argmax", r"\operatorname{argmax}"),
     stops_gradient="its result is a position",
     onnx="ArgMax",
+    fold=Fold(_lowest, _better(">"), position=True),
     description="The position of the first largest entry along axes, in row-major order.",
 )
 
@@ -293,6 +329,7 @@ ARGMIN = _reduction(
     formula=function("argmin", r"\operatorname{argmin}"),
     stops_gradient="its result is a position",
     onnx="ArgMin",
+    fold=Fold(_highest, _better("<"), position=True),
     description="The position of the first smallest entry along axes, in row-major order.",
 )
 

@@ -124,6 +124,7 @@ def elementwise(
     careful: Callable[..., bool] | None = None,
     stops_gradient: str = "",
     onnx: str | None = None,
+    lower: Callable[..., Any] | None = None,
     description: str = "",
 ) -> Primitive:
     """Declare and register an elementwise primitive.
@@ -165,6 +166,7 @@ def elementwise(
             careful=careful or (always if overflows or domain else None),
             stops_gradient=stops_gradient,
             onnx=onnx,
+            lower=lower,
             description=description,
         )
     )

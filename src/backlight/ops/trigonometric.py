@@ -27,6 +27,7 @@ SIN = elementwise(
     domain="a finite angle",
     special=(((0.0,), 0.0), ((INF,), NAN)),
     onnx="Sin",
+    lower=lambda e, x: e.sin(x),
     description="The sine of an angle in radians.",
 )
 
@@ -38,6 +39,7 @@ COS: Primitive = elementwise(
     domain="a finite angle",
     special=(((0.0,), 1.0), ((INF,), NAN)),
     onnx="Cos",
+    lower=lambda e, x: e.cos(x),
     description="The cosine of an angle in radians.",
 )
 
@@ -49,6 +51,7 @@ TAN = elementwise(
     domain="a finite angle",
     special=(((0.0,), 0.0), ((INF,), NAN)),
     onnx="Tan",
+    lower=lambda e, x: e.tan(x),
     description="The tangent of an angle in radians.",
 )
 
@@ -60,6 +63,7 @@ ASIN = elementwise(
     domain="−1 ≤ x ≤ 1",
     special=(((0.0,), 0.0), ((2.0,), NAN)),
     onnx="Asin",
+    lower=lambda e, x: e.asin(x),
     description="The inverse of the sine, in radians.",
 )
 
@@ -71,6 +75,7 @@ ACOS = elementwise(
     domain="−1 ≤ x ≤ 1",
     special=(((1.0,), 0.0), ((2.0,), NAN)),
     onnx="Acos",
+    lower=lambda e, x: e.acos(x),
     description="The inverse of the cosine, in radians.",
 )
 
@@ -81,6 +86,7 @@ ATAN = elementwise(
     formula=function("arctan", r"\arctan"),
     special=(((0.0,), 0.0), ((INF,), math.pi / 2)),
     onnx="Atan",
+    lower=lambda e, x: e.atan(x),
     description="The inverse of the tangent, in radians.",
 )
 
@@ -104,6 +110,7 @@ ATAN2 = elementwise(
         "where the angle jumps by 2π the derivatives are those of both sides; at the origin they "
         "are taken as 0",
     ),
+    lower=lambda e, a, b: e.atan2(a, b),
     description="The angle of the point (b, a), in radians.",
 )
 
@@ -115,6 +122,7 @@ SINH = elementwise(
     overflows=True,
     special=(((0.0,), 0.0), ((-INF,), -INF)),
     onnx="Sinh",
+    lower=lambda e, x: e.sinh(x),
     description="The hyperbolic sine.",
 )
 
@@ -126,6 +134,7 @@ COSH: Primitive = elementwise(
     overflows=True,
     special=(((0.0,), 1.0), ((-INF,), INF)),
     onnx="Cosh",
+    lower=lambda e, x: e.cosh(x),
     description="The hyperbolic cosine.",
 )
 
@@ -137,6 +146,7 @@ TANH = elementwise(
     symbol="a",
     special=(((0.0,), 0.0), ((INF,), 1.0), ((-INF,), -1.0), ((NAN,), NAN)),
     onnx="Tanh",
+    lower=lambda e, x: e.tanh(x),
     description="The hyperbolic tangent, whose derivative is 1 − tanh².",
 )
 
@@ -147,6 +157,7 @@ ASINH = elementwise(
     formula=function("arsinh"),
     special=(((0.0,), 0.0), ((INF,), INF)),
     onnx="Asinh",
+    lower=lambda e, x: e.asinh(x),
     description="The inverse of the hyperbolic sine.",
 )
 
@@ -158,6 +169,7 @@ ACOSH = elementwise(
     domain="x ≥ 1",
     special=(((1.0,), 0.0), ((0.5,), NAN)),
     onnx="Acosh",
+    lower=lambda e, x: e.acosh(x),
     description="The inverse of the hyperbolic cosine.",
 )
 
@@ -169,5 +181,6 @@ ATANH = elementwise(
     domain="−1 < x < 1",
     special=(((0.0,), 0.0), ((1.0,), INF), ((2.0,), NAN)),
     onnx="Atanh",
+    lower=lambda e, x: e.atanh(x),
     description="The inverse of the hyperbolic tangent.",
 )

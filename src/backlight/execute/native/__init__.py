@@ -1,0 +1,42 @@
+"""The native executor: graphs as machine code for this processor, made with LLVM.
+
+`Emitter` is what lowering rules write instructions with, `compile_module` makes a callable
+`Library` of a module, and `elementwise_kernel` runs one primitive's rule over arrays.
+"""
+
+from __future__ import annotations
+
+from backlight.execute.native.emit import Emitter, lower
+from backlight.execute.native.engine import (
+    CompileError,
+    Host,
+    Library,
+    Times,
+    compile_module,
+    host,
+    inspect_module,
+)
+from backlight.execute.native.kernel import elementwise_kernel, run_kernel
+from backlight.execute.native.memory import Hints, Variable, define, for_range, load, store
+from backlight.execute.native.number import Number
+
+__all__ = [
+    "CompileError",
+    "Emitter",
+    "Hints",
+    "Host",
+    "Library",
+    "Number",
+    "Times",
+    "Variable",
+    "compile_module",
+    "define",
+    "elementwise_kernel",
+    "for_range",
+    "host",
+    "inspect_module",
+    "load",
+    "lower",
+    "run_kernel",
+    "store",
+]

@@ -1,0 +1,153 @@
+"""The native executor: a graph as one machine-code function."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from backlight.errors import BacklightWarning
+from backlight.execute.native.engine import Library, compile_module
+from backlight.execute.native.lower import MAIN, Lowered, lower
+from backlight.execute.native.plan import Plan, Storage, make_plan
+from backlight.execute.reference import Program
+from backlight.graph.graph import Graph
+from backlight.graph.primitive import Array
+
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int32)
+
+
+class NativeProgram:
+    """A graph made ready to run as machine code; the counterpart of the reference's `Program`.
+
+    Parameters
+    ----------
+    graph : Graph
+
+    Examples
+    --------
+    >>> import backlight as bl
+    >>> program = NativeProgram(bl.trace(lambda w, x: (w * x - 2.0) ** 2, 1.0, 1.0))
+    >>> program.run([3.0, 2.0])
+    [array(16.)]
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.reference = Program(graph)
+        self.plan: Plan = make_plan(graph)
+        self.lowered: Lowered = lower(self.plan)
+        self.library: Library = compile_module(self.lowered.module)
+        self._main = self.library.function(
+            MAIN, ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, _CALLBACK)
+        )
+        # The function works in one arena, so that two threads take turns.
+        self._lock = threading.Lock()
+        self._arena = _aligned(max(self.plan.arena, 1))
+        self._constants = {
+            k: np.asarray(graph.nodes[k].attributes["value"].array)
+            for k in self.lowered.arguments
+            if self.plan.storage[k] is Storage.CONSTANT
+        }
+        self._say_callbacks()
+
+    def __repr__(self) -> str:
+        return f"<native program of {len(self.plan.kernels)} kernels>"
+
+    def _say_callbacks(self) -> None:
+        names = sorted({self.graph.nodes[k].primitive.name for k in self.lowered.callbacks})
+        if names:
+            warnings.warn(
+                f"No machine code is made for {', '.join(names)}, so Python is called back for "
+                f"{'it' if len(names) == 1 else 'them'} in every run.",
+                BacklightWarning,
+                stacklevel=4,
+            )
+
+    @cached_property
+    def _results(self) -> list[int]:
+        """The stored outputs, each once, in the order of the function's arguments."""
+        outputs = set(self.graph.outputs)
+        return [k for k in self.plan.kernels if k in outputs]
+
+    def run(self, values: Sequence[Any], *, keep: bool = False) -> list[Array]:
+        """Evaluate the graph; see `backlight.execute.reference.Program.run`."""
+        if keep:
+            return self.reference.run(values, keep=True)
+        given = [np.asarray(each, order="C") for each in self.reference.checked(values)]
+        made = {
+            k: np.empty(self.graph.nodes[k].shape, self.graph.nodes[k].dtype)
+            for k in self._results
+        }
+        arrays = dict(zip(self.graph.inputs, given, strict=True)) | self._constants | made
+        order = self.lowered.arguments
+        table = (ctypes.c_void_p * max(len(order), 1))(*[arrays[k].ctypes.data for k in order])
+        errors: list[BaseException] = []
+        with self._lock:
+            callback = _CALLBACK(self._called_back(arrays, errors))
+            status = self._main(
+                ctypes.addressof(table), self._arena.ctypes.data, callback
+            )
+        if errors:
+            raise errors[0]
+        if status:
+            # A position was out of range.  The reference says which and where.
+            return self.reference.run(values)
+        # An output that is an input or a constant itself is copied, and so is one asked for twice.
+        taken: set[int] = set()
+        found = []
+        for index in self.graph.outputs:
+            fresh = index in made and index not in taken
+            found.append(made[index] if fresh else np.array(self._seen(index, arrays)))
+            taken.add(index)
+        return found
+
+    def _called_back(self, arrays: dict[int, Array], errors: list[BaseException]) -> Any:
+        """Return the function that evaluates a node without machine code."""
+
+        def run(number: int) -> None:
+            index = self.lowered.callbacks[number]
+            node = self.graph.nodes[index]
+            try:
+                with np.errstate(all="ignore"):
+                    operands = [self._seen(k, arrays) for k in node.inputs]
+                    value = node.primitive.evaluate(np, *operands, **node.attributes)
+                self._seen(index, arrays)[...] = value
+            except BaseException as error:  # noqa: BLE001 (it is raised again outside)
+                errors.append(error)
+
+        return run
+
+    def _seen(self, index: int, arrays: dict[int, Array]) -> Array:
+        """Show a stored node as an array: one of the arguments, or a place in the arena."""
+        node = self.graph.nodes[index]
+        if index in arrays:
+            return arrays[index]
+        if self.plan.storage[index] is Storage.CONSTANT:
+            array: Array = node.attributes["value"].array
+            return array
+        if index in self.plan.offsets:
+            start = self.plan.offsets[index]
+            size = math.prod(node.shape) * node.dtype.itemsize
+            return self._arena[start : start + size].view(node.dtype).reshape(node.shape)
+        view = self.plan.view(index)
+        assert view is not None, "an operand of a callback is stored or a view"
+        base = self._seen(view.base, arrays).reshape(-1)
+        return np.lib.stride_tricks.as_strided(
+            base[view.offset :],
+            node.shape,
+            tuple(stride * base.itemsize for stride in view.strides),
+        )
+
+
+def _aligned(size: int) -> Array:
+    """Return zeroed bytes that start at a multiple of 64."""
+    room = np.zeros(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size]
