@@ -105,7 +105,7 @@ def tanh(e: Arithmetic, x: Number) -> Number:
     power, near = power_of_two(e, whole, x), small_expm1(e, r)
     # 2ᵏ·(eʳ − 1) + (2ᵏ − 1) keeps the digits of y − 1 near 0.
     y, less_one = e.fma(power, near, power), e.fma(power, near, power - 1.0)
-    far = size > 0.5
+    far = size > 0.6
     quotient = e.select(far, y + y, less_one) / (1.0 + y)
     result = e.copysign(e.select(far, 1.0 - quotient, quotient), x)
     return e.select(is_tiny(e, x), x, result)

@@ -18,7 +18,14 @@ from backlight.errors import MissingRuleError
 from backlight.execute.native.emit import Emitter
 from backlight.execute.native.emit import lower as lower_scalar
 from backlight.execute.native.number import BOOL, INT64, Number, memory_type
-from backlight.execute.native.plan import Plan, Storage, View, read_buffers, row_major
+from backlight.execute.native.plan import (
+    Plan,
+    Storage,
+    View,
+    can_lower,
+    read_buffers,
+    row_major,
+)
 from backlight.graph.node import Node
 from backlight.graph.primitive import Dtype, Fold, Kind, Shape
 from backlight.ops.index import GATHER, SCATTER_ADD
@@ -58,20 +65,6 @@ class Lowered:
     module: ir.Module
     arguments: tuple[int, ...]
     callbacks: tuple[int, ...] = ()
-
-
-def can_lower(node: Node) -> bool:
-    """Whether a node's kernel can be made; otherwise Python is called back for it."""
-    primitive = node.primitive
-    if primitive.kind in (Kind.ELEMENTWISE, Kind.RANDOM):
-        return primitive.lower is not None
-    if primitive.kind is Kind.REDUCE:
-        return primitive.fold is not None
-    return primitive.kind in (Kind.MOVE, Kind.CONTRACT) or primitive in (
-        GATHER,
-        SCATTER_ADD,
-        CUMULATIVE_SUM,
-    )
 
 
 def lower(plan: Plan) -> Lowered:
@@ -134,7 +127,7 @@ def _main(
     back = ir.FunctionType(VOID, [I32])
     for index, function, reads in calls:
         if function is None:
-            builder.call(_typed(builder, callback, back), [I32(number)])
+            builder.call(_Callee(callback, back), [I32(number)])
             number += 1
         else:
             builder.call(
@@ -143,9 +136,17 @@ def _main(
     builder.ret(builder.load(status, typ=I32))
 
 
-def _typed(builder: ir.IRBuilder, pointer: Value, kind: ir.FunctionType) -> Value:
-    """Give an untyped pointer the function type that a call needs."""
-    return builder.bitcast(pointer, kind.as_pointer())
+class _Callee(ir.Value):
+    """A pointer that is known to be a function of a given type."""
+
+    def __init__(self, pointer: Value, kind: ir.FunctionType) -> None:
+        self.pointer = pointer
+        self.type = pointer.type
+        self.function_type = kind
+
+    def get_reference(self) -> str:
+        """Write it as LLVM does."""
+        return str(self.pointer.get_reference())
 
 
 @dataclass(slots=True)

@@ -1,19 +1,49 @@
-"""Matrix products as LLVM code, made for the shape and placed into a module of the caller's.
+"""Matrix products as LLVM code, placed into a module of the caller's.
 
-`emit_matmul` adds one function to a module: register-blocked, with explicit vectors, masked at the
-edges, reading transposed operands where they lie, and with the caller's epilogue fused into the
-store.  `choose` picks the tiling; it allocates nothing and the order of every sum is fixed.
+`emit_matmul` adds one function to a module: C (+)= op(A) · op(B) with explicit vectors, register
+blocks and packed panels where they pay, operands read where they lie, and the caller's epilogue
+applied before anything is stored.  It allocates nothing, and the order of every sum is fixed: the
+bits of C do not depend on the block, the cache blocking or how rows and columns are divided among
+threads (only `Layout.DOT` adds in another order, which also does not depend on the division).
+
+The parts: `matmul_spec` (what is asked for), `matmul_choose` (which tiling), `matmul_kernel` (the
+loops), `matmul_block`, `matmul_dot` and `matmul_pack` (the inner functions, shared by all products
+of a module), `matmul_epilogue` (what happens before the store), `matmul_vectors` (vocabulary).
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
 
+from backlight.execute.native.engine import CompileError
+from backlight.execute.native.matmul_choose import (
+    VectorUnit,
+    choose,
+    split,
+    vector_unit,
+    workspace_bytes,
+)
 from backlight.execute.native.matmul_dot import emit_dots
-from backlight.execute.native.matmul_epilogue import Epilogue
+from backlight.execute.native.matmul_epilogue import Epilogue, Place
 from backlight.execute.native.matmul_kernel import Frame, emit_rows_of_vectors, reserve_scratch
-from backlight.execute.native.matmul_spec import Layout, MatmulSpec, Tiling
+from backlight.execute.native.matmul_spec import Layout, MatmulSpec, Part, Tiling
 from backlight.execute.native.matmul_vectors import INDEX, POINTER, Vectors, index
+
+__all__ = [
+    "Epilogue",
+    "Layout",
+    "MatmulSpec",
+    "PARAMETERS",
+    "Part",
+    "Place",
+    "Tiling",
+    "VectorUnit",
+    "choose",
+    "emit_matmul",
+    "split",
+    "vector_unit",
+    "workspace_bytes",
+]
 
 PARAMETERS = (
     "a",
@@ -30,7 +60,11 @@ PARAMETERS = (
     "column_end",
     "workspace",
 )
-"""Parameters of an emitted function, in order, before those of the epilogue."""
+"""Parameters of an emitted function, in order, before those of the epilogue.
+
+`a`, `b`, `c` and `workspace` are pointers, the others 64-bit integers; strides are in elements.
+The rows and columns of C from begin to end are computed and nothing else is touched; for the whole
+product they are 0, m, 0, n.  A part of the columns begins at a multiple of `Tiling.columns`."""
 
 _POINTERS = frozenset({"a", "b", "c", "workspace"})
 
@@ -38,16 +72,70 @@ _POINTERS = frozenset({"a", "b", "c", "workspace"})
 def emit_matmul(
     module: ir.Module,
     spec: MatmulSpec,
-    tiling: Tiling,
+    tiling: Tiling | None = None,
     *,
     epilogue: Epilogue | None = None,
     name: str = "matmul",
     linkage: str = "internal",
 ) -> ir.Function:
+    """Add a function for a matrix product to a module.
+
+    The inner functions that it calls are added too, unless an earlier product brought them.
+
+    Parameters
+    ----------
+    module
+        Where the function goes.
+    spec
+        The product.
+    tiling
+        How to walk over it; `choose` decides when it is not given, which needs a spec whose sizes
+        are all known.
+    epilogue
+        Code for each finished value.  C, A and B may not overlap; what the epilogue reads or
+        writes through its own arguments may be C.
+    name
+        The function's name, made unique.
+    linkage
+        LLVM's linkage; "external" makes the function visible outside the module.
+
+    Returns
+    -------
+    llvmlite.ir.Function
+        It has the parameters `PARAMETERS` and then those of the epilogue, and no result.
+
+    Raises
+    ------
+    CompileError
+        When the tiling does not fit the product.
+
+    Examples
+    --------
+    >>> import ctypes
+    >>> import numpy as np
+    >>> from backlight.execute.native.engine import compile_module
+    >>> module = ir.Module()
+    >>> function = emit_matmul(module, MatmulSpec("float64", m=2, n=2, k=2), linkage="external")
+    >>> size, address = ctypes.c_int64, ctypes.c_void_p
+    >>> types = [address, size] * 3 + [size] * 6 + [address]
+    >>> run = compile_module(module).function(function.name, ctypes.CFUNCTYPE(None, *types))
+    >>> a, c = np.array([[1.0, 2.0], [3.0, 4.0]]), np.empty((2, 2))
+    >>> run(a.ctypes.data, 2, a.ctypes.data, 2, c.ctypes.data, 2, 2, 2, 0, 2, 0, 2, None)
+    >>> c
+    array([[ 7., 10.],
+           [15., 22.]])
+    """
+    if tiling is None:
+        if spec.m is None or spec.n is None or spec.k is None:
+            raise CompileError(
+                "A matrix product whose sizes are not all known needs a tiling: "
+                "give choose(spec, m, n, k) with typical sizes."
+            )
+        tiling = choose(spec, spec.m, spec.n, spec.k)
+    _check(spec, tiling)
     element = ir.DoubleType() if spec.dtype == "float64" else ir.FloatType()
     types = [POINTER if each in _POINTERS else INDEX for each in PARAMETERS]
-    extra_types = epilogue.parameters if epilogue else ()
-    kind = ir.FunctionType(ir.VoidType(), [*types, *extra_types])
+    kind = ir.FunctionType(ir.VoidType(), [*types, *(epilogue.parameters if epilogue else ())])
     function = ir.Function(module, kind, module.get_unique_name(name))
     function.linkage = linkage
     function.attributes.add("nounwind")
@@ -77,3 +165,18 @@ def emit_matmul(
         emit_rows_of_vectors(frame)
     builder.ret_void()
     return function
+
+
+def _check(spec: MatmulSpec, tiling: Tiling) -> None:
+    """Refuse a tiling that would compute something else."""
+    if tiling.layout is Layout.DIRECT and spec.transpose_b:
+        raise CompileError("A transposed B cannot be read directly: use Layout.PANEL.")
+    if tiling.layout is Layout.DOT:
+        if spec.transpose_a or not spec.transpose_b:
+            raise CompileError("Layout.DOT needs A as it is and B transposed: use Layout.PANEL.")
+        if 1 not in (tiling.rows, tiling.vectors):
+            raise CompileError("Layout.DOT needs a block of one row or of one column.")
+    if tiling.pack_a and not (spec.transpose_a and tiling.row_block):
+        raise CompileError("Strips of A need a transposed A and a row_block.")
+    if tiling.pack_a and tiling.row_block % tiling.rows:
+        raise CompileError("The row_block must be a multiple of the rows of the register block.")

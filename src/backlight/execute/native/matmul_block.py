@@ -41,9 +41,7 @@ Element (i, p) of op(A) is at a + i·row_stride + p·term_stride.  Of the block,
 `columns` columns exist; what is outside is neither read nor written."""
 
 
-def register_block(
-    vectors: Vectors, rows: int, count: int, *, masked: bool
-) -> ir.Function:
+def register_block(vectors: Vectors, rows: int, count: int, *, masked: bool) -> ir.Function:
     """Return the function for a block of so many rows by so many vectors, made on first use.
 
     Parameters
@@ -62,21 +60,12 @@ def register_block(
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     last = builder.sub(exist, index(1))
     numbers = [smaller(builder, index(each), last) for each in range(rows)]
-    starts = [
-        vectors.address(builder, a, builder.mul(number, row_stride)) for number in numbers
-    ]
+    starts = [vectors.address(builder, a, builder.mul(number, row_stride)) for number in numbers]
     masks = [
         vectors.first_lanes(builder, builder.sub(columns, index(v * vectors.lanes)))
         for v in range(count)
     ]
 
-    import os
-    if os.environ.get("PF"):
-        pf = vectors._intrinsic("llvm.prefetch.p0", ir.VoidType(), [POINTER]+[ir.IntType(32)]*3)
-        for number in numbers:
-            target = vectors.address(builder, out, builder.mul(number, ldo))
-            for v in range(count):
-                builder.call(pf, [vectors.address(builder, target, index(v * vectors.lanes)), *[ir.Constant(ir.IntType(32), x) for x in (1,3,1)]])
     begun = _start(builder, vectors, (c, ldc, from_zero), numbers, masks)
     one = vectors.narrower(1)
     with carry(builder, index(0), terms, 1, begun, "k") as (position, sums, results):

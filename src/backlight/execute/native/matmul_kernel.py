@@ -126,18 +126,12 @@ def _strips(frame: Frame) -> ir.Value:
 
 def _columns(frame: Frame, row_begin: ir.Value, row_end: ir.Value) -> None:
     builder, tiling = frame.builder, frame.tiling
-    with loop(
-        builder, frame.column_begin, frame.column_end, tiling.columns, "column"
-    ) as column:
-        columns = smaller(
-            builder, builder.sub(frame.column_end, column), index(tiling.columns)
-        )
+    with loop(builder, frame.column_begin, frame.column_end, tiling.columns, "column") as column:
+        columns = smaller(builder, builder.sub(frame.column_end, column), index(tiling.columns))
         _terms(frame, (column, columns), (row_begin, row_end))
 
 
-def _terms(
-    frame: Frame, block: tuple[ir.Value, ir.Value], rows: tuple[ir.Value, ir.Value]
-) -> None:
+def _terms(frame: Frame, block: tuple[ir.Value, ir.Value], rows: tuple[ir.Value, ir.Value]) -> None:
     """Go over the sum, in pieces if the tiling says so and it is long enough."""
     builder, step, known = frame.builder, frame.tiling.k_block, fixed(frame.k)
     if not step or (known is not None and known <= step):
@@ -198,9 +192,7 @@ def _register_block(
         out = builder.select(piece.is_last, frame.scratch, c)
         ldo = builder.select(piece.is_last, index(tiling.columns), frame.ldc)
     from_zero = (
-        ir.Constant(_BIT, 0)
-        if spec.accumulate
-        else builder.icmp_signed("==", piece.term, index(0))
+        ir.Constant(_BIT, 0) if spec.accumulate else builder.icmp_signed("==", piece.term, index(0))
     )
     known = fixed(frame.n)
     masked = tiling.layout is Layout.DIRECT and (known is None or known % tiling.columns != 0)

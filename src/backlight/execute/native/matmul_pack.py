@@ -129,9 +129,7 @@ def _transpose(builder: ir.IRBuilder, vectors: Vectors, count: int, function: ir
                 for lane in range(lanes)
             ]
             with loop(builder, index(0), whole, chunk, "chunk") as position:
-                for each, value in enumerate(
-                    _transposed_chunk(builder, vectors, starts, position)
-                ):
+                for each, value in enumerate(_transposed_chunk(builder, vectors, starts, position)):
                     offset = builder.mul(builder.add(position, index(each)), width)
                     vectors.store(builder, value, vectors.address(builder, to, offset))
         with (
@@ -154,9 +152,7 @@ def _transposed_chunk(
     """
     chunk = CHUNK_BYTES // vectors.size
     narrow = vectors.narrower(chunk)
-    pieces = [
-        narrow.load(builder, vectors.address(builder, start, position)) for start in starts
-    ]
+    pieces = [narrow.load(builder, vectors.address(builder, start, position)) for start in starts]
     joined = [_join(builder, vectors, pieces[each::chunk]) for each in range(chunk)]
     if chunk == 2:
         return _pairs(builder, vectors, joined)
@@ -178,15 +174,13 @@ def _join(builder: ir.IRBuilder, vectors: Vectors, pieces: list[ir.Value]) -> ir
 
 def _pairs(builder: ir.IRBuilder, vectors: Vectors, joined: list[ir.Value]) -> list[ir.Value]:
     """Transpose 2 × 2 inside each pair of lanes."""
+    left, right = joined
     lanes = vectors.lanes
-    return [
-        vectors.shuffle(
-            builder,
-            *joined,
-            [pair + each + side for pair in range(0, lanes, 2) for side in (0, lanes)],
-        )
+    picks = [
+        [pair + each + side for pair in range(0, lanes, 2) for side in (0, lanes)]
         for each in (0, 1)
     ]
+    return [vectors.shuffle(builder, left, right, pick) for pick in picks]
 
 
 def _interleave(

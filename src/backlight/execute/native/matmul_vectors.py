@@ -240,7 +240,7 @@ class Vectors:
         return builder.shuffle_vector(left, right, pick)
 
     def total(self, builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-        """Add up the lanes in a fixed order: the upper half to the lower half, until one is left."""
+        """Add up the lanes in a fixed order: upper half to lower half until one is left."""
         lanes = self.lanes
         while lanes > 1:
             half = lanes // 2

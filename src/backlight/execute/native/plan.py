@@ -16,9 +16,10 @@ from enum import StrEnum
 from backlight.graph.graph import Graph
 from backlight.graph.node import Node
 from backlight.graph.primitive import Kind, Shape
-from backlight.ops.index import GATHER
+from backlight.ops.index import GATHER, SCATTER_ADD
 from backlight.ops.leaf import CONSTANT
 from backlight.ops.move import BROADCAST, CONCAT, FLIP, PAD, PERMUTE, RESHAPE, SLICE
+from backlight.ops.reduce import CUMULATIVE_SUM
 
 ALIGNMENT = 64
 DEEPEST_INLINE = 24
@@ -181,11 +182,24 @@ def _repeated(graph: Graph, users: Iterable[int], index: int) -> bool:
     return False
 
 
-def _needs_view(node: Node) -> bool:
-    """Whether a kernel reads its operands through pointers and strides."""
-    return node.primitive.kind not in (Kind.ELEMENTWISE, Kind.MOVE, Kind.REDUCE) and (
-        node.primitive is not GATHER
+def can_lower(node: Node) -> bool:
+    """Whether a node's kernel can be made; otherwise Python is called back for it."""
+    primitive = node.primitive
+    if primitive.kind in (Kind.ELEMENTWISE, Kind.RANDOM):
+        return primitive.lower is not None
+    if primitive.kind is Kind.REDUCE:
+        return primitive.fold is not None
+    return primitive.kind in (Kind.MOVE, Kind.CONTRACT) or primitive in (
+        GATHER,
+        SCATTER_ADD,
+        CUMULATIVE_SUM,
     )
+
+
+def _needs_view(node: Node) -> bool:
+    """Whether a kernel reads its operands through pointers and strides, or Python does."""
+    by_entry = (Kind.ELEMENTWISE, Kind.MOVE, Kind.REDUCE)
+    return not can_lower(node) or not (node.primitive.kind in by_entry or node.primitive is GATHER)
 
 
 def view_of(graph: Graph, storage: dict[int, Storage], index: int) -> View | None:
