@@ -17,6 +17,9 @@ from llvmlite import ir
 from backlight.errors import MissingRuleError
 from backlight.execute.native.emit import Emitter
 from backlight.execute.native.emit import lower as lower_scalar
+from backlight.execute.native.matmul import emit_matmul
+from backlight.execute.native.matmul_choose import choose
+from backlight.execute.native.matmul_spec import MatmulSpec
 from backlight.execute.native.number import BOOL, INT64, Number, memory_type
 from backlight.execute.native.plan import (
     Plan,
@@ -60,11 +63,14 @@ class Lowered:
         The nodes whose addresses the main function takes, in order: inputs, constants, outputs.
     callbacks : tuple of int
         Nodes that Python evaluates, because their record has no lowering.
+    workspace : int
+        Bytes behind the arena that matrix products copy parts of their operands to.
     """
 
     module: ir.Module
     arguments: tuple[int, ...]
     callbacks: tuple[int, ...] = ()
+    workspace: int = 0
 
 
 def lower(plan: Plan) -> Lowered:
@@ -89,6 +95,7 @@ def lower(plan: Plan) -> Lowered:
     results = [k for k in plan.kernels if k in set(graph.outputs)]
     arguments = tuple([*given, *fixed, *results])
     callbacks = []
+    workspace = 0
     calls: list[tuple[int, ir.Function | None, list[int]]] = []
     for index in plan.kernels:
         if not can_lower(graph.nodes[index]):
@@ -100,9 +107,11 @@ def lower(plan: Plan) -> Lowered:
             for k in read_buffers(plan, index)
             if not (plan.storage[k] is Storage.CONSTANT and graph.nodes[k].shape == ())
         )
-        calls.append((index, Kernel(module, plan, index, reads).build(), reads))
+        kernel = Kernel(module, plan, index, reads)
+        calls.append((index, kernel.build(), reads))
+        workspace = max(workspace, kernel.workspace)
     _main(module, plan, arguments, calls)
-    return Lowered(module, arguments, tuple(callbacks))
+    return Lowered(module, arguments, tuple(callbacks), workspace)
 
 
 def _main(
@@ -123,6 +132,7 @@ def _main(
         pointers[index] = builder.load(slot, typ=PTR)
     for index, offset in plan.offsets.items():
         pointers[index] = builder.gep(arena, [I64(offset)], source_etype=ir.IntType(8))
+    scratch = builder.gep(arena, [I64(plan.arena)], source_etype=ir.IntType(8))
     number = 0
     back = ir.FunctionType(VOID, [I32])
     for index, function, reads in calls:
@@ -131,7 +141,7 @@ def _main(
             number += 1
         else:
             builder.call(
-                function, [pointers[index], status, *[pointers[k] for k in reads]]
+                function, [pointers[index], status, scratch, *[pointers[k] for k in reads]]
             )
     builder.ret(builder.load(status, typ=I32))
 
@@ -149,6 +159,15 @@ class _Callee(ir.Value):
         return str(self.pointer.get_reference())
 
 
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """A matrix in memory: its rows are ``stride`` apart, or its columns when it is ``turned``."""
+
+    pointer: Value
+    stride: int
+    turned: bool
+
+
 @dataclass(slots=True)
 class Kernel:
     """Writes the function that computes one stored node."""
@@ -163,17 +182,19 @@ class Kernel:
     status: Value = field(init=False)
     pointers: dict[int, Value] = field(init=False)
     memo: dict[tuple[int, ...], tuple[Number, Index]] = field(init=False)
+    scratch: Value = field(init=False)
+    workspace: int = 0
 
     def build(self) -> ir.Function:
         """Write the function and return it."""
-        kind = ir.FunctionType(VOID, [PTR, PTR, *[PTR] * len(self.reads)])
+        kind = ir.FunctionType(VOID, [PTR, PTR, PTR, *[PTR] * len(self.reads)])
         function = ir.Function(self.module, kind, f"kernel_{self.index}")
         function.linkage = "internal"
         for argument in function.args:
             argument.add_attribute("noalias")
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.emitter = Emitter(self.builder)
-        self.out, self.status, *rest = function.args
+        self.out, self.status, self.scratch, *rest = function.args
         self.pointers = dict(zip(self.reads, rest, strict=True))
         self.memo = {}
         self._body()
@@ -610,7 +631,9 @@ class Kernel:
         self._nest(tuple(shape[axis] for axis in kept), rows)
 
     def _contract(self, node: Node) -> None:
-        """Sums of products, row by row of the result: each row is built up in memory."""
+        """Sums of products: a matrix product where it is one, and else row by row of the result."""
+        if self._matrix_product(node):
+            return
         graph = self.plan.graph
         left, right = node.inputs
         labels = (node.attributes["left"], node.attributes["right"])
@@ -646,6 +669,62 @@ class Kernel:
             self._nest(tuple(sizes[label] for label in summed), body)
 
         self._nest(tuple(sizes[label] for label in outer), rows)
+
+    def _matrix_product(self, node: Node) -> bool:
+        """Call a kernel made for the shape; False when this contraction is no plain product."""
+        result = node.attributes["result"]
+        sides = [(node.attributes["left"], node.inputs[0]), (node.attributes["right"], node.inputs[1])]
+        if len(result) != 2 or any(len(labels) != 2 for labels, _ in sides):
+            return False
+        if result[0] not in sides[0][0]:
+            sides.reverse()
+        (labels_a, a), (labels_b, b) = sides
+        if node.dtype.kind != "f" or 0 in node.shape or result[0] not in labels_a:
+            return False
+        nodes = self.plan.graph.nodes
+        if result[1] not in labels_b or {nodes[a].dtype, nodes[b].dtype} != {node.dtype}:
+            return False
+        summed = next(label for label in labels_a if label != result[0])
+        left = self._matrix(a, labels_a, result[0], summed)
+        right = self._matrix(b, labels_b, summed, result[1])
+        k = dict(zip(labels_a, nodes[a].shape, strict=True))[summed]
+        if left is None or right is None or k == 0:
+            return False
+        m, n = node.shape
+        spec = MatmulSpec(
+            str(node.dtype), left.turned, right.turned, m, n, k, left.stride, right.stride, n
+        )
+        tiling = choose(spec, m, n, k)
+        function = emit_matmul(self.module, spec, tiling)
+        self.workspace = tiling.workspace_bytes(spec, k)
+        sizes = [I64(each) for each in (n, n, k, 0, m, 0, n)]
+        self.builder.call(
+            function,
+            [left.pointer, I64(left.stride), right.pointer, I64(right.stride), self.out,
+             *sizes, self.scratch],
+        )  # fmt: skip
+        return True
+
+    def _matrix(self, index: int, labels: Sequence[int], row: int, column: int) -> _Matrix | None:
+        """How an operand lies in memory as a matrix, or None when neither axis is contiguous."""
+        view = self.plan.view(index)
+        if view is None:
+            return None
+        base = self.plan.graph.nodes[view.base]
+        if self.plan.storage[view.base] is Storage.CONSTANT and base.shape == ():
+            return None
+        sizes = dict(zip(labels, self.plan.graph.nodes[index].shape, strict=True))
+        strides = dict(zip(labels, view.strides, strict=True))
+        down, across = strides[row], strides[column]
+        kind = memory_type(base.dtype)
+        pointer = self.builder.gep(
+            self.pointers[view.base], [I64(view.offset)], inbounds=True, source_etype=kind
+        )
+        if across == 1 and (down >= sizes[column] or sizes[row] == 1):
+            return _Matrix(pointer, max(down, sizes[column]), False)
+        if down == 1 and (across >= sizes[row] or sizes[column] == 1):
+            return _Matrix(pointer, max(across, sizes[row]), True)
+        return None
 
     def _random(self, node: Node) -> None:
         rule = node.primitive.lower

@@ -32,6 +32,7 @@ _SHAPES = {
     32: ((6, 4, 1.0), (8, 2, 1.15), (8, 1, 1.4)),
     16: ((6, 2, 1.0), (8, 1, 1.2)),
 }
+_FEW = 16
 _DIRECT_BYTES = 128 * 1024
 _PAGE = 4096
 _PIECE = 512
@@ -110,7 +111,7 @@ def _register_block(m: int, vectors: int, unit: VectorUnit) -> tuple[int, int]:
 
 
 def _dots(spec: MatmulSpec, m: int, n: int, k: int, lanes: int) -> Tiling | None:
-    if spec.transpose_a or not spec.transpose_b:
+    if spec.transpose_a or not spec.transpose_b or min(m, n) > _FEW:
         return None
     return Tiling(Layout.DOT, lanes, 8, 1) if n <= m else Tiling(Layout.DOT, lanes, 1, 8)
 

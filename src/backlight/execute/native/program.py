@@ -49,7 +49,7 @@ class NativeProgram:
         )
         # The function works in one arena, so that two threads take turns.
         self._lock = threading.Lock()
-        self._arena = _aligned(max(self.plan.arena, 1))
+        self._arena = _aligned(max(self.plan.arena + self.lowered.workspace, 1))
         self._constants = {
             k: np.asarray(graph.nodes[k].attributes["value"].array)
             for k in self.lowered.arguments
