@@ -12,7 +12,8 @@ from backlight.errors import UsageError
 from backlight.record import Trace, array_text
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --soft: #57606a; --line: #d0d7de; }
+:root { color-scheme: light dark;
+  --ink: #1b1f24; --paper: #ffffff; --soft: #57606a; --line: #d0d7de; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6edf3; --paper: #0d1117; --soft: #9da7b3; --line: #30363d; }
 }
@@ -78,7 +79,9 @@ def trace_table(trace: Trace, *, longest: int = 300) -> str:
         rows.append("<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in cells) + "</tr>")
     more = len(nodes) - longest
     note = f"<p>{more:,} more nodes are not listed.</p>" if more > 0 else ""
-    head = "".join(f'<th scope="col">{each}</th>' for each in ("node", "operation", "value", "gradient"))
+    head = "".join(
+        f'<th scope="col">{each}</th>' for each in ("node", "operation", "value", "gradient")
+    )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{note}"
 
 

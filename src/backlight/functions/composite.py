@@ -37,7 +37,7 @@ def composite(
     """
 
     def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-        label: str = name or getattr(function, "__name__", "composite")
+        label = name if name is not None else str(getattr(function, "__name__", "composite"))
 
         @functools.wraps(function)
         def run(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:

@@ -113,6 +113,8 @@ def product() -> Form:
         left, right = arguments
         left_text = writer.bracketed(left, Precedence.PRODUCT)
         right_text = writer.bracketed(right, Precedence.PRODUCT, signed=True)
+        if right_text.startswith(("−", "-")):
+            right_text = writer.brackets(right_text)
         if isinstance(left, Number) and not isinstance(right, Number) and _starts_bare(right):
             return writer.juxtapose(left_text, right_text), Precedence.PRODUCT
         return writer.infix("·", r" \cdot ", left_text, right_text), Precedence.PRODUCT
@@ -387,7 +389,8 @@ def script(text: str, table: dict[int, int], mark: str) -> str:
     moved = text.translate(table)
     if all(before != after or before in " ," for before, after in zip(text, moved, strict=True)):
         return moved
-    return f"{mark}{text}" if len(text) == 1 else f"{mark}{{{text}}}"
+    bare = len(text) == 1 or (mark == "_" and text.isalpha())
+    return f"{mark}{text}" if bare else f"{mark}{{{text}}}"
 
 
 class LatexWriter(Writer):

@@ -12,7 +12,7 @@ from typing import Any
 from backlight.errors import UsageError
 
 DEEPEST = 100
-"""Containers nested more deeply than this are refused; it also catches ones that hold themselves."""
+"""Containers nested more deeply are refused, which also catches those that hold themselves."""
 
 
 @dataclass(frozen=True, slots=True)

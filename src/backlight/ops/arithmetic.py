@@ -136,8 +136,8 @@ POW = elementwise(
     formula=power(),
     symbol="u",
     domain="a positive base, or an integer exponent",
-    careful=lambda base, exponent: not (
-        exponent.ndim == 0 and 0 <= exponent < INF and exponent % 1 == 0
+    careful=lambda base, exponent: (
+        not (exponent.ndim == 0 and 0 <= exponent < INF and exponent % 1 == 0)
     ),
     special=(
         ((0.0, 0.0), 1.0),

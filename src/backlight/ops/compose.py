@@ -86,11 +86,7 @@ def _matmul(a: Any, b: Any, batch_a: Shape, batch_b: Shape, batch: Shape) -> Any
     b, labels_b = _drop_ones(b, batch_b, batch)
     left = (*labels_a, *((row,) if len(a.shape) > len(labels_a) + 1 else ()), summed)
     right = (*labels_b, summed, *((column,) if len(b.shape) > len(labels_b) + 1 else ()))
-    made = tuple(
-        label
-        for label in (*range(count), row, column)
-        if label in left or label in right
-    )
+    made = tuple(label for label in (*range(count), row, column) if label in left or label in right)
     product = CONTRACT(a, b, left=left, right=right, result=made)
     rows = (product.shape[made.index(row)],) if row in made else ()
     columns = (product.shape[made.index(column)],) if column in made else ()
@@ -252,9 +248,7 @@ def _gather_many(x: Any, gathers: list[tuple[int, Any]], keys: list[Any]) -> Any
     order = (*rest[:front], *axes, *rest[front:])
     sizes = [x.shape[axis] for axis in axes]
     x = permute(x, order)
-    merged = reshape(
-        x, (*x.shape[:front], math.prod(sizes), *x.shape[front + len(axes) :])
-    )
+    merged = reshape(x, (*x.shape[:front], math.prod(sizes), *x.shape[front + len(axes) :]))
     flat: Any = None
     for size, (_, positions) in zip(sizes, gathers, strict=True):
         checked = row_positions(positions, size, math.prod(sizes))

@@ -32,7 +32,7 @@ def _specify(a: Spec, b: Spec, left: Labels, right: Labels, result: Labels) -> S
     for labels, spec in ((left, a), (right, b)):
         if len(labels) != len(spec.shape):
             raise ShapeError(f"{text}: {len(labels)} labels for the shape {spec.shape}.")
-        for label, size in zip(labels, spec.shape):
+        for label, size in zip(labels, spec.shape, strict=True):
             if sizes.setdefault(label, size) != size:
                 raise ShapeError(
                     f"{text}: shapes {a.shape} and {b.shape} disagree on an axis that they share "

@@ -61,7 +61,7 @@ GATHER = REGISTRY.add(
 
 
 def _scatter_shape(upstream: Shape, index: Shape, axis: int, size: int) -> Shape:
-    if not 0 <= axis or upstream[axis : axis + len(index)] != index:
+    if axis < 0 or upstream[axis : axis + len(index)] != index:
         raise ShapeError(
             f"scatter_add: the shape {upstream} does not hold the positions {index} at {axis}."
         )

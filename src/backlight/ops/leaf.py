@@ -40,7 +40,7 @@ INPUT = _leaf("input", "A value that is given from outside, such as data.")
 
 
 class Literal:
-    """A fixed number or array inside a graph, compared by identity so that it can be an attribute."""
+    """A fixed number or array inside a graph, compared by identity, so that it hashes."""
 
     __slots__ = ("_value",)
 

@@ -66,7 +66,9 @@ PERMUTE = REGISTRY.add(
 
 def _broadcast_spec(x: Spec, shape: Shape) -> Spec:
     padded = (1,) * (len(shape) - len(x.shape)) + x.shape
-    if len(padded) != len(shape) or any(a not in (1, b) for a, b in zip(padded, shape)):
+    if len(padded) != len(shape) or any(
+        a not in (1, b) for a, b in zip(padded, shape, strict=True)
+    ):
         raise ShapeError(
             f"broadcast: {x.shape} does not broadcast to {shape}; each axis, counted from the "
             f"last, must match or be 1."
@@ -120,10 +122,10 @@ def _slice_spec(
 ) -> Spec:
     if not len(starts) == len(stops) == len(steps) == len(x.shape):
         raise ShapeError(f"slice: one start, stop and step is needed per axis of {x.shape}.")
-    for start, stop, step, size in zip(starts, stops, steps, x.shape):
+    for start, stop, step, size in zip(starts, stops, steps, x.shape, strict=True):
         if not 0 <= start <= stop <= size or step < 1:
             raise ShapeError(f"slice: {start}:{stop}:{step} does not lie in an axis of {size}.")
-    shape = tuple(len(range(*bounds)) for bounds in zip(starts, stops, steps))
+    shape = tuple(len(range(*bounds)) for bounds in zip(starts, stops, steps, strict=True))
     return Spec(shape, x.dtype)
 
 
@@ -143,7 +145,7 @@ def _slice_back(
 ) -> Operand:
     after = tuple(
         size - start - ((count - 1) * step + 1 if count else 0)
-        for size, start, count, step in zip(x.shape, starts, upstream.shape, steps)
+        for size, start, count, step in zip(x.shape, starts, upstream.shape, steps, strict=True)
     )
     between = tuple(step - 1 for step in steps)
     back: Operand = PAD(upstream, before=starts, after=after, between=between)
@@ -194,7 +196,7 @@ def _pad(
     result = xp.full(shape, fill, dtype=x.dtype)
     inside = tuple(
         slice(low, low + (size - 1) * (gap + 1) + 1 if size else low, gap + 1)
-        for low, gap, size in zip(before, between, x.shape)
+        for low, gap, size in zip(before, between, x.shape, strict=True)
     )
     result[inside] = x
     return result
@@ -212,7 +214,7 @@ def _pad_back(
     steps = tuple(gap + 1 for gap in between)
     stops = tuple(
         low + (size - 1) * step + 1 if size else low
-        for low, size, step in zip(before, x.shape, steps)
+        for low, size, step in zip(before, x.shape, steps, strict=True)
     )
     back: Operand = SLICE(upstream, starts=before, stops=stops, steps=steps)
     return back
@@ -258,7 +260,7 @@ def _concat_spec(*specs: Spec, axis: int) -> Spec:
         raise ShapeError(f"concat: axis {axis} is out of range for {len(first)} dimensions.")
     for spec in specs[1:]:
         if len(spec.shape) != len(first) or any(
-            a != b for k, (a, b) in enumerate(zip(first, spec.shape)) if k != axis
+            a != b for k, (a, b) in enumerate(zip(first, spec.shape, strict=True)) if k != axis
         ):
             raise ShapeError(
                 f"concat: shapes {first} and {spec.shape} differ on an axis other than {axis}."

@@ -71,9 +71,7 @@ def bits(seed: int, stream: int, step: int, count: int) -> np.ndarray[Any, Any]:
     return philox(counter, (seed & _MASK, (seed >> 32) & _MASK)).reshape(-1)[:count]
 
 
-def uniform(
-    seed: int, stream: int, step: int, shape: Shape, dtype: Dtype
-) -> np.ndarray[Any, Any]:
+def uniform(seed: int, stream: int, step: int, shape: Shape, dtype: Dtype) -> np.ndarray[Any, Any]:
     """Return numbers in [0, 1): the top 24 bits of a word for float32, 53 of two for float64."""
     count = math.prod(shape)
     if np.dtype(dtype) == np.float32:

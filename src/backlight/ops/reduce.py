@@ -162,10 +162,8 @@ def _running_product(x: Operand, reverse: bool) -> Operand:
         rest, size = value.shape[:-1], value.shape[-1]
         start, stop = (by, size) if reverse else (0, size - by)
         zeros = (0,) * len(rest)
-        part = SLICE(
-            value, starts=(*zeros, start), stops=(*rest, stop), steps=(1,) * value.ndim
-        )
-        low, high = ((0, by) if reverse else (by, 0))
+        part = SLICE(value, starts=(*zeros, start), stops=(*rest, stop), steps=(1,) * value.ndim)
+        low, high = (0, by) if reverse else (by, 0)
         padded: Operand = PAD(
             part, before=(*zeros, low), after=(*zeros, high), between=(0,) * value.ndim, fill=1.0
         )
@@ -249,6 +247,7 @@ MIN = _reduction(
     fold=Fold(_highest, lambda e, best, entry: e.minimum(best, entry)),
     description="The smallest entry along axes.",
 )
+
 
 def _logsumexp(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
     """max + ln Σ exp(x − max); the shift keeps the exponentials from overflowing."""

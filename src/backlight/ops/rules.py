@@ -130,8 +130,8 @@ def elementwise(
     """Declare and register an elementwise primitive.
 
     ``takes`` is the category of its operands, ``gives`` the dtype of its result when that is not
-    the operands' common one, and ``overflows`` that finite operands can give an infinite one.  The number of operands is that of ``partials`` unless ``arity``
-    says otherwise.
+    the operands' common one, and ``overflows`` says that finite operands can give an infinite
+    result.  The number of operands is that of ``partials`` unless ``arity`` says otherwise.
     """
     operands = arity or len(partials) or len(transposes or ())
 

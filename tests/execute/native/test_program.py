@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.explain import programs  # the explainer's random programs serve here too
 
 import backlight as bl
 from backlight.differentiate.reverse import sweep, unit_seed
@@ -19,7 +20,6 @@ from backlight.ops.leaf import INPUT
 from backlight.ops.random import RANDOM_UNIFORM
 from backlight.tensor import quiet
 from backlight.trace import capture
-from tests.explain import programs  # the explainer's random programs serve here too
 
 RNG = np.random.default_rng(7)
 
@@ -87,7 +87,9 @@ def test_kernels_give_what_the_reference_gives(name):
 
 def test_integers_and_booleans():
     values = [np.arange(-3, 9).reshape(3, 4), np.arange(1, 5)]
-    same(bl.trace(lambda a, b: (a // b, a % b, a * b - 2, a > b, (a > 0) & (b > 2)), *values), values)
+    same(
+        bl.trace(lambda a, b: (a // b, a % b, a * b - 2, a > b, (a > 0) & (b > 2)), *values), values
+    )
 
 
 def test_special_values_keep_their_meaning():
@@ -106,9 +108,7 @@ def test_special_values_keep_their_meaning():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_random_numbers_are_the_same_bits(dtype):
     def draw(seed, step):
-        return RANDOM_UNIFORM(
-            seed, step, stream=11, shape=(3, 7), dtype=np.dtype(dtype)
-        )
+        return RANDOM_UNIFORM(seed, step, stream=11, shape=(3, 7), dtype=np.dtype(dtype))
 
     values = [np.int64(2**40 + 5), np.int64(2**33 + 9)]
     graph = bl.trace(draw, *values)

@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
 from llvmlite import ir
 
 from backlight.errors import MissingRuleError
@@ -41,7 +43,8 @@ PTR = ir.PointerType()
 VOID = ir.VoidType()
 MAIN = "backlight_main"
 
-Value = ir.Value
+Value: TypeAlias = Any
+"""An LLVM value; llvmlite has no types of its own to check."""
 
 
 @dataclass(slots=True)
@@ -88,12 +91,10 @@ def lower(plan: Plan) -> Lowered:
     graph = plan.graph
     given = [k for k in plan.needed if plan.storage[k] is Storage.INPUT]
     fixed = [
-        k
-        for k in plan.needed
-        if plan.storage[k] is Storage.CONSTANT and graph.nodes[k].shape != ()
+        k for k in plan.needed if plan.storage[k] is Storage.CONSTANT and graph.nodes[k].shape != ()
     ]
     results = [k for k in plan.kernels if k in set(graph.outputs)]
-    arguments = tuple([*given, *fixed, *results])
+    arguments = (*given, *fixed, *results)
     callbacks = []
     workspace = 0
     calls: list[tuple[int, ir.Function | None, list[int]]] = []
@@ -146,7 +147,7 @@ def _main(
     builder.ret(builder.load(status, typ=I32))
 
 
-class _Callee(ir.Value):
+class _Callee(ir.Value):  # type: ignore[misc]  # llvmlite is not typed
     """A pointer that is known to be a function of a given type."""
 
     def __init__(self, pointer: Value, kind: ir.FunctionType) -> None:
@@ -365,9 +366,7 @@ class Kernel:
             return self.value(source, Index(placed))
         if node.primitive is FLIP:
             placed = [
-                builder.sub(I64(inner[axis] - 1), each)
-                if axis in node.attributes["axes"]
-                else each
+                builder.sub(I64(inner[axis] - 1), each) if axis in node.attributes["axes"] else each
                 for axis, each in enumerate(axes)
             ]
             return self.value(source, Index(placed))
@@ -390,12 +389,8 @@ class Kernel:
         inner = self.plan.graph.nodes[source].shape
         if at.flat is not None:
             return self.value(source, self._unravel(at.flat, inner))
-        kept = iter(
-            each for each, size in zip(at.axes, node.shape, strict=True) if size != 1
-        )
-        return self.value(
-            source, Index([I64(0) if size == 1 else next(kept) for size in inner])
-        )
+        kept = iter(each for each, size in zip(at.axes, node.shape, strict=True) if size != 1)
+        return self.value(source, Index([I64(0) if size == 1 else next(kept) for size in inner]))
 
     def _unravel(self, flat: Value, shape: Shape) -> Index:
         axes = []
@@ -656,7 +651,7 @@ class Kernel:
             def body(reduced: list[Value]) -> None:
                 inside = at | dict(zip(summed, reduced, strict=True))
                 with self._loop(width) as column:
-                    full = inside | {label: column for label in inner}
+                    full = inside | dict.fromkeys(inner, column)
                     operands = []
                     for operand, own in zip((left, right), labels, strict=True):
                         found = self.value(operand, Index([full[label] for label in own]))
@@ -673,7 +668,10 @@ class Kernel:
     def _matrix_product(self, node: Node) -> bool:
         """Call a kernel made for the shape; False when this contraction is no plain product."""
         result = node.attributes["result"]
-        sides = [(node.attributes["left"], node.inputs[0]), (node.attributes["right"], node.inputs[1])]
+        sides = [
+            (node.attributes["left"], node.inputs[0]),
+            (node.attributes["right"], node.inputs[1]),
+        ]
         if len(result) != 2 or any(len(labels) != 2 for labels, _ in sides):
             return False
         if result[0] not in sides[0][0]:

@@ -137,8 +137,10 @@ def _choose_storage(graph: Graph, needed: tuple[int, ...]) -> dict[int, Storage]
                 deep > DEEPEST_INLINE
                 or (effort > 0 and _uses(graph, users[index], index) > 1)
                 or (effort > 0 and _repeated(graph, users[index], index))
-                or any(_needs_view(graph.nodes[k]) for k in users[index])
-                and view_of(graph, {**storage, index: Storage.INLINE}, index) is None
+                or (
+                    any(_needs_view(graph.nodes[k]) for k in users[index])
+                    and view_of(graph, {**storage, index: Storage.INLINE}, index) is None
+                )
             )
             storage[index] = Storage.BUFFER if keep else Storage.INLINE
             depth[index], work[index] = deep, effort

@@ -82,8 +82,7 @@ class NativeProgram:
             return self.reference.run(values, keep=True)
         given = [np.asarray(each, order="C") for each in self.reference.checked(values)]
         made = {
-            k: np.empty(self.graph.nodes[k].shape, self.graph.nodes[k].dtype)
-            for k in self._results
+            k: np.empty(self.graph.nodes[k].shape, self.graph.nodes[k].dtype) for k in self._results
         }
         arrays = dict(zip(self.graph.inputs, given, strict=True)) | self._constants | made
         order = self.lowered.arguments
@@ -91,9 +90,7 @@ class NativeProgram:
         errors: list[BaseException] = []
         with self._lock:
             callback = _CALLBACK(self._called_back(arrays, errors))
-            status = self._main(
-                ctypes.addressof(table), self._arena.ctypes.data, callback
-            )
+            status = self._main(ctypes.addressof(table), self._arena.ctypes.data, callback)
         if errors:
             raise errors[0]
         if status:
