@@ -11,6 +11,7 @@ Run: ``python benchmarks/explaining.py``
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 import tracemalloc
@@ -24,7 +25,7 @@ GOAL = 50.0
 
 def network(sizes: tuple[int, ...]) -> bl.nn.Sequential:
     layers: list[object] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [bl.nn.Linear(fan_in, fan_out), bl.nn.ReLU()]
     return bl.nn.Sequential(*layers[:-1], seed=0)
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from backlight.errors import UsageError
+from backlight.execute.iteration import Iteration
 from backlight.execute.reference import Program
 from backlight.graph.graph import Graph
 from backlight.graph.primitive import Array
@@ -21,20 +22,35 @@ class Executable(Protocol):
     @property
     def graph(self) -> Graph: ...
 
+    @property
+    def iterates(self) -> bool:
+        """Whether `iterate` can be called: the loop around the graph is compiled with it."""
+        ...
+
     def run(self, values: Sequence[Any], *, keep: bool = False) -> list[Array]:
         """Return the outputs for the values of the inputs (all nodes' values with ``keep``)."""
         ...
 
+    def iterate(
+        self, values: Sequence[Array | None], sources: Sequence[Array], rows: Array, count: int
+    ) -> tuple[int, Array]:
+        """Run the graph over and over, feeding what is carried back in."""
+        ...
 
-def _native(graph: Graph) -> Executable:
+
+def _reference(graph: Graph, iteration: Iteration | None) -> Executable:
+    return Program(graph)
+
+
+def _native(graph: Graph, iteration: Iteration | None) -> Executable:
     # Here, because LLVM takes a while to load and only this executor needs it.
     from backlight.execute.native.program import NativeProgram
 
-    return NativeProgram(graph)
+    return NativeProgram(graph, iteration)
 
 
-_EXECUTORS: Mapping[str, Callable[[Graph], Executable]] = MappingProxyType(
-    {"reference": Program, "native": _native}
+_EXECUTORS: Mapping[str, Callable[[Graph, Iteration | None], Executable]] = MappingProxyType(
+    {"reference": _reference, "native": _native}
 )
 
 
@@ -63,7 +79,9 @@ def check_name(executor: str) -> str:
     return executor
 
 
-def program(graph: Graph, executor: str = "reference") -> Executable:
+def program(
+    graph: Graph, executor: str = "reference", iteration: Iteration | None = None
+) -> Executable:
     """Make a graph ready to run.
 
     Parameters
@@ -71,6 +89,8 @@ def program(graph: Graph, executor: str = "reference") -> Executable:
     graph : Graph
     executor : str
         One of `names`.
+    iteration : Iteration, optional
+        How the graph will be run over and over, for executors that compile the loop too.
 
     Raises
     ------
@@ -85,4 +105,4 @@ def program(graph: Graph, executor: str = "reference") -> Executable:
     >>> program(bl.trace(lambda x: x + 1.0, 0.0)).run([2.0])
     [array(3.)]
     """
-    return _EXECUTORS[check_name(executor)](graph)
+    return _EXECUTORS[check_name(executor)](graph, iteration)

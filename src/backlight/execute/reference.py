@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from backlight.errors import BacklightError, DtypeError, GraphError, ShapeError
+from backlight.errors import BacklightError, DtypeError, GraphError, ShapeError, UsageError
 from backlight.graph.graph import Graph
 from backlight.graph.node import Node
 from backlight.graph.primitive import Array
@@ -58,6 +58,17 @@ class Program:
                 )
         self._inputs = [(slot, graph.nodes[slot]) for slot in graph.inputs]
         self._instructions = _schedule(graph)
+
+    @property
+    def iterates(self) -> bool:
+        """Never: the reference runs a graph once, and Python loops around it."""
+        return False
+
+    def iterate(
+        self, values: Sequence[Array | None], sources: Sequence[Array], rows: Array, count: int
+    ) -> tuple[int, Array]:
+        """Refuse; see `iterates`."""
+        raise UsageError("The reference executor does not iterate; call run in a loop.")
 
     def __repr__(self) -> str:
         return f"<reference program of {len(self._instructions)} instructions>"

@@ -21,6 +21,7 @@ from backlight.train.prepare import Examples
 from backlight.train.step import (
     Arrays,
     GradientProgram,
+    ManySteps,
     Model,
     Slots,
     StepProgram,
@@ -122,6 +123,7 @@ class Engine:
         self._gradients: dict[int, GradientProgram] = {}
         self._evaluations: dict[Any, Callable[..., tuple[float, ...]]] = {}
         self._order: tuple[int, Array] | None = None
+        self._contiguous: tuple[Array, ...] | None = None
         if isinstance(model.optimizer, LBFGS) and not plan.whole:
             raise UsageError(
                 "LBFGS needs all examples at every step, because it compares gradients from step "
@@ -171,6 +173,8 @@ class Engine:
         scale : float
             The factor on the learning rate.
         """
+        if self.iterates:
+            return self._advance_once(state, scale)
         batch = self.batch(state.step)
         step = np.asarray(state.step, np.int64)
         if isinstance(self.model.optimizer, LBFGS):
@@ -180,6 +184,41 @@ class Engine:
         )
         new = TrainingState(state.step + 1, result.parameters, result.slots)
         return new, Outcome(result.loss, result.metrics, result.learning_rate, result.norm)
+
+    @property
+    def iterates(self) -> bool:
+        """Whether several steps can be taken in one call of compiled code."""
+        if isinstance(self.model.optimizer, LBFGS):
+            return False
+        return self._step_program(self.plan.lengths[0]).executable.iterates
+
+    def advance_many(
+        self, state: TrainingState, count: int, scale: float = 1.0
+    ) -> tuple[TrainingState, ManySteps]:
+        """Take several steps of one epoch and one batch length in one call.
+
+        The result does not depend on how steps are grouped: `advance` runs the same code.
+        """
+        length = self.plan.length(self.plan.position(state.step)[1])
+        rows = None
+        if not self.plan.whole:
+            rows = np.stack([self.rows(state.step + k) for k in range(count)])
+        found = self._step_program(length).run_many(
+            state.parameters, state.slots, self._data(), rows, count, state.step, scale, self.seed
+        )
+        return TrainingState(state.step + count, found.parameters, found.slots), found
+
+    def _advance_once(self, state: TrainingState, scale: float) -> tuple[TrainingState, Outcome]:
+        new, found = self.advance_many(state, 1, scale)
+        norm = None if found.norms is None else float(found.norms[0])
+        metrics = tuple(float(each) for each in found.metrics[0])
+        return new, Outcome(float(found.losses[0]), metrics, float(found.rates[0]), norm)
+
+    def _data(self) -> tuple[Array, ...]:
+        """The training data in the layout that compiled code reads."""
+        if self._contiguous is None:
+            self._contiguous = tuple(np.asarray(each, order="C") for each in self.train.arrays)
+        return self._contiguous
 
     def _advance_lbfgs(
         self, optimizer: LBFGS, state: TrainingState, batch: Sequence[Array], step: Array
@@ -205,7 +244,9 @@ class Engine:
     def _step_program(self, length: int) -> StepProgram:
         if length not in self._steps:
             specs = self.train.specs(length)
-            self._steps[length] = build_step(self.model, specs, norm=self.norm)
+            self._steps[length] = build_step(
+                self.model, specs, norm=self.norm, gather=not self.plan.whole
+            )
         return self._steps[length]
 
     def _gradient_program(self, length: int) -> GradientProgram:

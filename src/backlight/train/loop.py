@@ -47,6 +47,10 @@ class Settings:
     log_every: int | None
 
 
+CALL_SECONDS = 0.05
+"""Calls of compiled code shorter than this are made longer."""
+
+
 @dataclass
 class Sums:
     """What the steps of an epoch add up to."""
@@ -85,6 +89,7 @@ class Loop:
         start = {name: np.array(each.value) for name, each in tensors.items()}
         self.state = engine.first(start)
         self.previous = self.state
+        self._together = 16
         self.snapshots = Snapshots()
         self.snapshots.offer(self.state)
         self.scales = Scales()
@@ -162,7 +167,10 @@ class Loop:
         engine, hooks = self.engine, self.settings.hooks.step_end
         sums = Sums(metrics=[0.0] * len(self.names))
         bar = show if isinstance(show, Bar) and engine.plan.per_epoch > 1 else None
-        for batch in range(engine.plan.per_epoch):
+        start = 0
+        if engine.iterates and not (hooks or self.step_history or engine.train.weights is not None):
+            start = self._many_steps(epoch, sums, bar)
+        for batch in range(start, engine.plan.per_epoch):
             new, outcome = engine.advance(self.state, self.scales.last)
             if not math.isfinite(outcome.loss):
                 raise self._failed(outcome)
@@ -179,6 +187,38 @@ class Loop:
             if outcome.stopped:
                 return sums, outcome.stopped
         return sums, ""
+
+    def _many_steps(self, epoch: int, sums: Sums, bar: Bar | None) -> int:
+        """Take the full batches of an epoch in a few calls; return how many there were.
+
+        A call takes about a tenth of a second, so that progress shows and Ctrl-C is heard.
+        """
+        engine = self.engine
+        length = engine.plan.length(0)
+        full = sum(engine.plan.length(k) == length for k in range(engine.plan.per_epoch))
+        batch = 0
+        while batch < full:
+            begun = time.perf_counter()
+            count = min(self._together, full - batch)
+            new, found = engine.advance_many(self.state, count, self.scales.last)
+            if found.done < count:
+                # The step that failed is taken again by itself, which says what went wrong.
+                if found.done:
+                    self.state, _ = engine.advance_many(self.state, found.done, self.scales.last)
+                self.previous = self.state
+                return batch + found.done
+            self.previous, self.state = self.state, new
+            self.snapshots.offer(new)
+            sums.loss += float(sum(engine.loss_total(each, float(length)) for each in found.losses))
+            for k in range(found.metrics.shape[1]):
+                sums.metrics[k] += float(found.metrics[:, k].sum()) * length
+            sums.rate = float(found.rates[-1])
+            batch += count
+            if bar is not None:
+                bar.within(epoch, batch / engine.plan.per_epoch, float(found.losses[-1]))
+            if time.perf_counter() - begun < CALL_SECONDS:
+                self._together *= 2
+        return batch
 
     def _add(self, sums: Sums, outcome: Outcome, batch: int) -> None:
         engine = self.engine

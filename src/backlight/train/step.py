@@ -16,6 +16,7 @@ import numpy as np
 from backlight.differentiate.reverse import sweep, unit_seed
 from backlight.errors import DtypeError, ShapeError, UsageError
 from backlight.execute import Executable, program
+from backlight.execute.iteration import Iteration
 from backlight.graph.primitive import Array, Dtype, Spec
 from backlight.nn import running, substitute
 from backlight.ops.leaf import INPUT, PARAMETER
@@ -211,6 +212,49 @@ class StepProgram:
     metrics: int
     norm: bool
 
+    def run_many(
+        self,
+        parameters: Arrays,
+        slots: Slots,
+        data: Sequence[Array],
+        rows: Array | None,
+        count: int,
+        step: int,
+        scale: float,
+        seed: int,
+    ) -> ManySteps:
+        """Take several steps in one call of the compiled loop.
+
+        Parameters
+        ----------
+        parameters, slots
+            Before the first of them; they are not changed.
+        data : sequence of ndarray
+            The whole data, or the one batch of a full-batch run.
+        rows : ndarray of int64, shape (count, length of a batch), or None
+            The examples of each step; None for a full-batch run.
+        count, step : int
+            How many steps, and the number of the first.
+        scale, seed
+            As for `run`.
+        """
+        carried = {name: np.array(parameters[name]) for name in self.trained}
+        new_slots = {
+            slot: {name: np.array(each) for name, each in slots[slot].items()}
+            for slot in self.slots
+        }
+        new = {**parameters, **carried}
+        values: list[Array | None] = [np.asarray(each, order="C") for each in new.values()]
+        for slot in self.slots:
+            values.extend(new_slots[slot].values())
+        values.extend(data if rows is None else [None] * len(data))
+        values += [np.array(step, np.int64), np.array(scale), np.array(seed, np.int64)]
+        lines = np.zeros((count, 1), np.int64) if rows is None else rows
+        done, kept = self.executable.iterate(values, [] if rows is None else data, lines, count)
+        last = 2 + self.metrics
+        norms = kept[:, last] if self.norm else None
+        return ManySteps(done, kept[:, 0], kept[:, 1], kept[:, 2:last], norms, new, new_slots)
+
     def run(
         self,
         parameters: Arrays,
@@ -253,6 +297,30 @@ class StepProgram:
             new,
             new_slots,
         )
+
+
+@dataclass(frozen=True)
+class ManySteps:
+    """What several steps in one call give.
+
+    Attributes
+    ----------
+    done : int
+        How many came before the first whose loss is not finite.
+    losses, rates : ndarray of float64, shape (steps,)
+    metrics : ndarray of float64, shape (steps, metrics)
+    norms : ndarray of float64, shape (steps,), or None
+    parameters, slots
+        After the last of them.
+    """
+
+    done: int
+    losses: Array
+    rates: Array
+    metrics: Array
+    norms: Array | None
+    parameters: Arrays
+    slots: Slots
 
 
 @dataclass(frozen=True)
@@ -305,7 +373,9 @@ def _differentiated(model: Model, given: Placeholders) -> tuple[Forward, dict[st
     return done, gradients
 
 
-def build_step(model: Model, batch: Sequence[Spec], *, norm: bool = False) -> StepProgram:
+def build_step(
+    model: Model, batch: Sequence[Spec], *, norm: bool = False, gather: bool = True
+) -> StepProgram:
     """Trace a training step for batches of given shapes.
 
     Parameters
@@ -316,6 +386,8 @@ def build_step(model: Model, batch: Sequence[Spec], *, norm: bool = False) -> St
         Of X, y and, where they are used, weights.
     norm : bool
         Compute the norm of the gradients too.
+    gather : bool
+        Batches are rows of the data; otherwise all of it is one batch.
 
     Raises
     ------
@@ -349,8 +421,21 @@ def build_step(model: Model, batch: Sequence[Spec], *, norm: bool = False) -> St
         inputs += [*given.data, given.step, scale, given.seed]
         forget_caller(outputs)
         graph, _ = capture(outputs, inputs, fold=True)
+        recorded = 2 + len(model.metrics) + norm
+        place = {each.serial: k for k, each in enumerate(inputs)}
+        kept = [*trained.values(), *(each for slot in state.values() for each in slot.values())]
+        iteration = Iteration(
+            recorded,
+            tuple((recorded + k, place[each.serial]) for k, each in enumerate(kept)),
+            tuple(place[each.serial] for each in given.data) if gather else (),
+            place[given.step.serial],
+        )
     return StepProgram(
-        program(graph, model.executor), tuple(trained), tuple(state), len(model.metrics), norm
+        program(graph, model.executor, iteration),
+        tuple(trained),
+        tuple(state),
+        len(model.metrics),
+        norm,
     )
 
 

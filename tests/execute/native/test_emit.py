@@ -170,4 +170,5 @@ def test_known_exponents(exponent: float) -> None:
     with np.errstate(all="ignore"):
         expected = np.power(x, np.full_like(x, exponent))
     np.testing.assert_allclose(out, expected, rtol=4e-16)
-    np.testing.assert_array_equal(np.signbit(out[:6]), np.signbit(expected[:6]))
+    number = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(out)[number], np.signbit(expected)[number])

@@ -99,7 +99,7 @@ def test_many_compilations_do_not_leak() -> None:
     for factor in range(150):
         compile_module(multiplier(factor)).function("f", UNARY)(1)
     gc.collect()
-    assert resident() - before < 150 * 30_000
+    assert resident() - before < 150 * 20_000
 
 
 def test_threads_compile_and_run_at_once() -> None:
@@ -152,7 +152,7 @@ def test_the_host_is_described() -> None:
 
 def test_optimised_code_and_assembly_can_be_read() -> None:
     assert "define" in inspect_module(multiplier(3))
-    assert ".text" in inspect_module(multiplier(3), assembly=True)
+    assert "f:" in inspect_module(multiplier(3), assembly=True)
 
 
 def test_many_functions_share_a_module() -> None:

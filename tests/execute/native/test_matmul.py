@@ -404,12 +404,12 @@ def test_products_share_their_inner_functions():
         spec = MatmulSpec(transpose_b=True, n=64)
         emit_matmul(module, spec, Tiling(Layout.PANEL, 4, 6, 4), name=name)
     names = [each.name for each in module.functions if not each.is_declaration]
-    assert names == [
-        "first",
-        "matmul.pack.v4f32.4.transposed",
+    inner = {
+        "matmul.drive.f32",
+        "matmul.pack.v4f32.transposed",
         "matmul.block.v4f32.6x4",
-        "second",
-    ]
+    }
+    assert sorted(names) == sorted({"first", "second"} | inner)
 
 
 def test_workspace_is_asked_for_where_something_is_packed():

@@ -55,7 +55,7 @@ def takes(name: str, dtype: str) -> bool:
 def values(dtype: np.dtype, count: int, seed: int = 0) -> np.ndarray:
     """Return random bits of a dtype, with its most special values in front."""
     rng = np.random.default_rng(seed)
-    if dtype == bool:
+    if dtype.kind == "b":
         return rng.integers(0, 2, count).astype(bool)
     raw = np.frombuffer(rng.bytes(count * dtype.itemsize), dtype).copy()
     if dtype.kind == "f":
@@ -117,9 +117,11 @@ def test_native_equals_numpy(name: str, dtype: str) -> None:
     arrays = operands(name, np.dtype(dtype))
     result = run_kernel(compiled, name, results[name], *arrays)
     expected = evaluate(R[name], arrays)
-    assert results[name] == expected.dtype == R[name].specify(
-        *[Spec(each.shape, each.dtype) for each in arrays]
-    ).dtype
+    assert (
+        results[name]
+        == expected.dtype
+        == R[name].specify(*[Spec(each.shape, each.dtype) for each in arrays]).dtype
+    )
     np.testing.assert_array_equal(result, expected)
     if expected.dtype.kind == "f":
         number = ~np.isnan(expected)
@@ -150,9 +152,7 @@ def test_casts() -> None:
     pairs = list(itertools.product(ALL, ALL))
     for start, end in pairs:
         name = f"{start}_{end}"
-        elementwise_kernel(
-            module, name, R["cast"], [np.dtype(start)], {"dtype": np.dtype(end)}
-        )
+        elementwise_kernel(module, name, R["cast"], [np.dtype(start)], {"dtype": np.dtype(end)})
     compiled = compile_module(module)
     for start, end in pairs:
         x = values(np.dtype(start), 1001)

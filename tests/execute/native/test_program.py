@@ -241,3 +241,48 @@ def test_buffers_are_used_again():
 
     plan = make_plan(bl.trace(long, array(1000)))
     assert plan.arena <= 4 * 8064
+
+
+@pytest.mark.parametrize("batch_size", [5, 16, None])
+@pytest.mark.parametrize("dropout", [False, True])
+def test_training_in_one_call_is_training_step_by_step(batch_size, dropout):
+    layers = [bl.nn.Linear(6, 8), bl.nn.Tanh(), *([bl.nn.Dropout(0.3)] if dropout else [])]
+    net = bl.nn.Sequential(*layers, bl.nn.Linear(8, 3), seed=0)
+    X, y = array(32, 6, dtype="float32"), np.arange(32) % 3
+    seen: list[int] = []
+    runs = [
+        bl.fit(net_of(net), (X, y), loss=bl.nn.cross_entropy, optimizer=bl.optim.Adam(1e-2),
+               epochs=4, batch_size=batch_size, seed=1, executor="native", callbacks=callbacks)
+        for callbacks in ((), (StepCounter(seen),))
+    ]  # fmt: skip
+    assert len(seen) == runs[0].steps  # the callback makes it go step by step
+    for name, wanted in runs[1].parameters.items():
+        np.testing.assert_array_equal(runs[0].parameters[name], wanted)
+    np.testing.assert_allclose(runs[0].history["loss"], runs[1].history["loss"], rtol=1e-12)
+    half = runs[0].steps // 2
+    for name, wanted in runs[1].parameters_at(half).items():
+        np.testing.assert_array_equal(runs[0].parameters_at(half)[name], wanted)
+
+
+class StepCounter(bl.train.Callback):
+    """Counts steps, which makes training stop after each of them."""
+
+    def __init__(self, seen: list[int]) -> None:
+        self.seen = seen
+
+    def on_step_end(self, state: bl.train.RunState) -> None:
+        self.seen.append(state.step)
+
+
+def test_a_loss_that_overflows_stops_at_its_step():
+    net = bl.nn.Sequential(bl.nn.Linear(3, 1), seed=0)
+    X, y = 1e3 * array(40, 3, dtype="float32"), array(40, 1, dtype="float32")
+    messages = []
+    for executor in ("native", "reference"):
+        with pytest.raises(bl.errors.TrainingError) as error:
+            bl.fit(net_of(net), (X, y), loss=bl.nn.mse, optimizer=bl.optim.SGD(10.0), epochs=50,
+                   batch_size=4, seed=0, executor=executor)  # fmt: skip
+        messages.append(str(error.value))
+    # Step, epoch and batch are the same; numbers that have run away are not.
+    assert messages[0].partition(":")[0] == messages[1].partition(":")[0]
+    assert messages[0][:110] == messages[1][:110]

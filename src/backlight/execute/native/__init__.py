@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from backlight.execute.native.emit import Emitter, lower
+from backlight.execute.native.emit import Emitter
 from backlight.execute.native.engine import (
     CompileError,
     Host,
@@ -36,7 +36,6 @@ __all__ = [
     "host",
     "inspect_module",
     "load",
-    "lower",
     "run_kernel",
     "store",
 ]

@@ -65,6 +65,7 @@ class Arithmetic:
             # `splat` keeps the text, and with it the time to parse it, short.
             text = f"splat ({element} {found.get_reference()})"
             found = ir.FormattedConstant(ir.VectorType(element, lanes), text)
+            found.constant = text  # llvmlite takes the characters for the elements
         return Number(self, found, dtype, bool(value) if dtype == BOOL else plain)
 
     def like(self, value: float, model: Number) -> Number:

@@ -113,7 +113,9 @@ def _sine(e: Arithmetic, r: Number, low: Number | None, coefficients: tuple[floa
     return r + tail
 
 
-def _cosine(e: Arithmetic, r: Number, low: Number | None, coefficients: tuple[float, ...]) -> Number:
+def _cosine(
+    e: Arithmetic, r: Number, low: Number | None, coefficients: tuple[float, ...]
+) -> Number:
     """cos(r + low) for |r| ≤ π/4."""
     z = r * r
     half = 0.5 * z

@@ -6,16 +6,16 @@ machine code alive for as long as it, or a function taken from it, is in use, an
 
 Threads and forks
 -----------------
-One compilation runs at a time in a process: a lock is held from parsing to loading, and it is also
-held across `os.fork`, so that a child never inherits a half-finished compilation.  Compiled code
-holds no lock and has no state of its own; any number of threads may call it, and a child process
-may go on using what its parent compiled.  Each compilation has its own LLVM context, so nothing
-grows in the process with the number of modules compiled.
+One compilation runs at a time in a process.  Its lock, and the one that llvmlite holds around
+every call of LLVM, are also held across `os.fork`, so that a child never inherits a half-finished
+call.  Compiled code holds no lock and has no state of its own; any number of threads may call it,
+and a child process may go on using what its parent compiled.  Each compilation has its own LLVM
+context, so nothing grows in the process with the number of modules compiled.
 """
 
 from __future__ import annotations
 
-import ctypes
+import itertools
 import os
 import threading
 import time
@@ -31,10 +31,21 @@ from backlight.errors import BacklightError
 
 _LOCK = threading.RLock()
 
+
+def _hold() -> None:
+    """Wait until no thread is inside LLVM, and keep all out."""
+    _LOCK.acquire()
+    # Freeing a library takes only llvmlite's own lock.
+    llvm.ffi.lib._lock.__enter__()
+
+
+def _release() -> None:
+    llvm.ffi.lib._lock.__exit__(None, None, None)
+    _LOCK.release()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
-    )
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release)
 
 
 class CompileError(BacklightError, RuntimeError):
@@ -179,6 +190,7 @@ def compile_module(module: ir.Module) -> Library:
 
     Examples
     --------
+    >>> import ctypes
     >>> module = ir.Module()
     >>> signature = ir.FunctionType(ir.IntType(64), [ir.IntType(64)])
     >>> twice = ir.Function(module, signature, "twice")
@@ -213,7 +225,7 @@ def compile_module(module: ir.Module) -> Library:
             parsed.close()
             context.close()
             machine.close()
-        spans = [after - before for before, after in zip(clock, clock[1:], strict=False)]
+        spans = [after - before for before, after in itertools.pairwise(clock)]
         return Library(code, Times(*spans), names)
 
 
@@ -268,7 +280,9 @@ def _optimise(parsed: Any, machine: Any) -> None:
     builder = llvm.create_pass_builder(machine, tuning)
     manager = builder.getModulePassManager()
     manager.run(parsed, builder)
-    manager.close()
+    # Closing a manager frees nothing: in llvmlite 0.50 an empty method hides the one that would.
+    llvm.newpassmanagers.NewPassManager._dispose(manager)
+    manager.detach()
     builder.close()
     tuning.close()
 

@@ -1,8 +1,8 @@
 """The exponential function and what is made from it, as straight-line code.
 
-x = k·ln 2 + r with |r| ≤ ½ ln 2, and eˣ = 2ᵏ·eʳ with eʳ by a polynomial: the reduction of W. J. Cody
-and W. Waite, "Software Manual for the Elementary Functions" (1980).  k is rounded by adding and
-subtracting 1.5·2^(p−1), which leaves k in the low bits of the sum; unlike a conversion to an
+x = k·ln 2 + r with |r| ≤ ½ ln 2, and eˣ = 2ᵏ·eʳ with eʳ by a polynomial: the reduction of W. J.
+Cody and W. Waite, "Software Manual for the Elementary Functions" (1980).  k is rounded by adding
+and subtracting 1.5·2^(p−1), which leaves k in the low bits of the sum; unlike a conversion to an
 integer that is defined for NaN too.
 """
 

@@ -19,6 +19,8 @@ from llvmlite import ir
 from backlight.errors import MissingRuleError
 from backlight.execute.native.emit import Emitter
 from backlight.execute.native.emit import lower as lower_scalar
+from backlight.execute.iteration import Iteration
+from backlight.execute.native.loop import write_loop
 from backlight.execute.native.matmul import emit_matmul
 from backlight.execute.native.matmul_choose import choose
 from backlight.execute.native.matmul_spec import MatmulSpec
@@ -28,6 +30,7 @@ from backlight.execute.native.plan import (
     Storage,
     View,
     can_lower,
+    is_flat,
     read_buffers,
     row_major,
 )
@@ -76,12 +79,14 @@ class Lowered:
     workspace: int = 0
 
 
-def lower(plan: Plan) -> Lowered:
+def lower(plan: Plan, iteration: Iteration | None = None) -> Lowered:
     """Write the LLVM module of a plan.
 
     Parameters
     ----------
     plan : Plan
+    iteration : Iteration, optional
+        Also write the function that runs the graph over and over.
 
     Returns
     -------
@@ -94,6 +99,9 @@ def lower(plan: Plan) -> Lowered:
         k for k in plan.needed if plan.storage[k] is Storage.CONSTANT and graph.nodes[k].shape != ()
     ]
     results = [k for k in plan.kernels if k in set(graph.outputs)]
+    if iteration is not None:
+        # What only an iteration looks at has a place in the table too.
+        given = [k for k in graph.inputs if k not in given] + given
     arguments = (*given, *fixed, *results)
     callbacks = []
     workspace = 0
@@ -107,11 +115,14 @@ def lower(plan: Plan) -> Lowered:
             k
             for k in read_buffers(plan, index)
             if not (plan.storage[k] is Storage.CONSTANT and graph.nodes[k].shape == ())
+            and k != plan.alias.get(index)
         )
         kernel = Kernel(module, plan, index, reads)
         calls.append((index, kernel.build(), reads))
         workspace = max(workspace, kernel.workspace)
-    _main(module, plan, arguments, calls)
+    main = _main(module, plan, arguments, calls)
+    if iteration is not None:
+        write_loop(module, main, graph, arguments, plan.alias, iteration)
     return Lowered(module, arguments, tuple(callbacks), workspace)
 
 
@@ -120,7 +131,7 @@ def _main(
     plan: Plan,
     arguments: Sequence[int],
     calls: Sequence[tuple[int, ir.Function | None, list[int]]],
-) -> None:
+) -> ir.Function:
     kind = ir.FunctionType(I32, [PTR, PTR, PTR])
     main = ir.Function(module, kind, MAIN)
     builder = ir.IRBuilder(main.append_basic_block("entry"))
@@ -145,6 +156,7 @@ def _main(
                 function, [pointers[index], status, scratch, *[pointers[k] for k in reads]]
             )
     builder.ret(builder.load(status, typ=I32))
+    return main
 
 
 class _Callee(ir.Value):  # type: ignore[misc]  # llvmlite is not typed
@@ -197,6 +209,8 @@ class Kernel:
         self.emitter = Emitter(self.builder)
         self.out, self.status, self.scratch, *rest = function.args
         self.pointers = dict(zip(self.reads, rest, strict=True))
+        if self.index in self.plan.alias:
+            self.pointers[self.plan.alias[self.index]] = self.out
         self.memo = {}
         self._body()
         self.builder.ret_void()
@@ -458,7 +472,7 @@ class Kernel:
     # ── kernels by kind ──────────────────────────────────────────────────────────────────────
 
     def _map(self, node: Node) -> None:
-        if self._is_flat(node):
+        if is_flat(self.plan, self.index):
             with self._loop(math.prod(node.shape)) as number:
                 self._store(self._compute(Index([], number)), number, node)
             return
@@ -491,24 +505,6 @@ class Kernel:
             return self._moved(self.index, node, at)
         finally:
             storage[self.index] = Storage.BUFFER
-
-    def _is_flat(self, node: Node) -> bool:
-        """Whether everything in the loop has the result's shape, or is one number."""
-        if node.primitive.kind is not Kind.ELEMENTWISE:
-            return False
-        waiting = list(node.inputs)
-        while waiting:
-            index = waiting.pop()
-            each = self.plan.graph.nodes[index]
-            if math.prod(each.shape) == 1 and self.plan.storage[index] is not Storage.INLINE:
-                continue
-            if each.shape != node.shape:
-                return False
-            if self.plan.storage[index] is Storage.INLINE:
-                if each.primitive.kind is not Kind.ELEMENTWISE:
-                    return False
-                waiting.extend(each.inputs)
-        return True
 
     def _reduce(self, node: Node) -> None:
         source = node.inputs[0]

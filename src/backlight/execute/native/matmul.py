@@ -6,7 +6,7 @@ applied before anything is stored.  It allocates nothing, and the order of every
 bits of C do not depend on the block, the cache blocking or how rows and columns are divided among
 threads (only `Layout.DOT` adds in another order, which also does not depend on the division).
 
-The parts: `matmul_spec` (what is asked for), `matmul_choose` (which tiling), `matmul_kernel` (the
+The parts: `matmul_spec` (what is asked for), `matmul_choose` (which tiling), `matmul_drive` (the
 loops), `matmul_block`, `matmul_dot` and `matmul_pack` (the inner functions, shared by all products
 of a module), `matmul_epilogue` (what happens before the store), `matmul_vectors` (vocabulary).
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from backlight.execute.native.engine import CompileError
+from backlight.execute.native.matmul_block import register_block
 from backlight.execute.native.matmul_choose import (
     VectorUnit,
     choose,
@@ -23,11 +24,19 @@ from backlight.execute.native.matmul_choose import (
     vector_unit,
     workspace_bytes,
 )
-from backlight.execute.native.matmul_dot import emit_dots
-from backlight.execute.native.matmul_epilogue import Epilogue, Place
-from backlight.execute.native.matmul_kernel import Frame, emit_rows_of_vectors, reserve_scratch
+from backlight.execute.native.matmul_dot import dot_block
+from backlight.execute.native.matmul_drive import driver, way
+from backlight.execute.native.matmul_epilogue import Context, Epilogue, Place, finishing
+from backlight.execute.native.matmul_pack import packing, strip_packing
 from backlight.execute.native.matmul_spec import Layout, MatmulSpec, Part, Tiling
-from backlight.execute.native.matmul_vectors import INDEX, POINTER, Vectors, index
+from backlight.execute.native.matmul_vectors import (
+    INDEX,
+    POINTER,
+    Vectors,
+    index,
+    multiply,
+    smaller,
+)
 
 __all__ = [
     "Epilogue",
@@ -65,6 +74,9 @@ PARAMETERS = (
 `a`, `b`, `c` and `workspace` are pointers, the others 64-bit integers; strides are in elements.
 The rows and columns of C from begin to end are computed and nothing else is touched; for the whole
 product they are 0, m, 0, n.  A part of the columns begins at a multiple of `Tiling.columns`."""
+
+_ENDLESS = 1 << 40
+"""A block larger than any matrix."""
 
 _POINTERS = frozenset({"a", "b", "c", "workspace"})
 
@@ -142,29 +154,82 @@ def emit_matmul(
     values = dict(zip(PARAMETERS, function.args, strict=False))
     for each, value in values.items():
         value.name = each
-        if each in _POINTERS and epilogue is None:
-            value.add_attribute("noalias")
     for each in ("lda", "ldb", "ldc", "n", "k"):
         known = getattr(spec, each)
         if known is not None:
             values[each] = index(known)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    frame = Frame(
-        builder=builder,
-        spec=spec,
-        tiling=tiling,
-        vectors=Vectors(module, element, tiling.lanes),
-        scratch=reserve_scratch(builder, element, tiling),
-        epilogue=epilogue,
-        extra=tuple(function.args[len(PARAMETERS) :]),
-        **values,
-    )
-    if tiling.layout is Layout.DOT:
-        emit_dots(frame)
-    else:
-        emit_rows_of_vectors(frame)
+    vectors = Vectors(module, element, tiling.lanes)
+    context: ir.Value = ir.Constant(POINTER, None)
+    finish = None
+    if epilogue is not None:
+        # The block of dot products has entries, not vectors.
+        held = Context(epilogue)
+        whole = vectors.narrower(1) if tiling.layout is Layout.DOT else vectors
+        finish = finishing(whole, held, tiling.columns, f"{function.name}.finish", spec.ldc)
+        extra = function.args[len(PARAMETERS) :]
+        context = held.make(builder, [values["c"], values["ldc"], *extra])
+    fixed_part = way(module, _way(spec, tiling, vectors, finish))
+    _call_driver(builder, spec, tiling, vectors, values, (context, fixed_part))
     builder.ret_void()
     return function
+
+
+def _way(
+    spec: MatmulSpec, tiling: Tiling, vectors: Vectors, finish: ir.Function | None
+) -> dict[str, int | ir.Function | None]:
+    """Return what is fixed about a product, its inner functions included."""
+    pack = None
+    if tiling.layout is Layout.DOT:
+        block = dot_block(vectors, tiling.rows, tiling.vectors)
+    else:
+        direct = tiling.layout is Layout.DIRECT
+        whole = spec.n is not None and spec.n % tiling.columns == 0
+        block = register_block(vectors, tiling.rows, tiling.vectors, masked=direct and not whole)
+        pack = None if direct else packing(vectors, transposed=spec.transpose_b)
+    return {
+        "rows": tiling.rows,
+        "columns": tiling.columns,
+        "k_block": tiling.k_block or _ENDLESS,
+        "row_block": tiling.row_block or _ENDLESS,
+        "accumulate": int(spec.accumulate),
+        "block": block,
+        "pack": pack,
+        "pack_strips": strip_packing(vectors, tiling.rows) if tiling.pack_a else None,
+        "finish": finish,
+    }
+
+
+def _call_driver(
+    builder: ir.IRBuilder,
+    spec: MatmulSpec,
+    tiling: Tiling,
+    vectors: Vectors,
+    values: dict[str, ir.Value],
+    rest: tuple[ir.Value, ir.Value],
+) -> None:
+    one = index(1)
+    strides = {"a": (values["lda"], one), "b": (values["ldb"], one)}
+    if spec.transpose_a:
+        strides["a"] = (one, values["lda"])
+    if spec.transpose_b:
+        strides["b"] = (one, values["ldb"])
+    panel = index(0)
+    if tiling.layout is Layout.PANEL:
+        depth = values["k"]
+        if tiling.k_block:
+            depth = smaller(builder, depth, index(tiling.k_block))
+        panel = multiply(builder, depth, index(tiling.columns))
+    strips = vectors.address(builder, values["workspace"], panel)
+    span = [values[each] for each in PARAMETERS[8:12]]
+    builder.call(
+        driver(vectors),
+        [
+            *(values["a"], *strides["a"], values["b"], *strides["b"]),
+            *(values["c"], values["ldc"], values["k"], *span),
+            *(values["workspace"], strips, *rest),
+        ],
+    )
 
 
 def _check(spec: MatmulSpec, tiling: Tiling) -> None:

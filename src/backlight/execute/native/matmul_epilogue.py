@@ -8,11 +8,31 @@ memory of their own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from llvmlite import ir
 
-from backlight.execute.native.matmul_vectors import Vectors, add, multiply
+from backlight.execute.native.matmul_vectors import (
+    INDEX,
+    POINTER,
+    Vectors,
+    add,
+    index,
+    loop,
+    multiply,
+    new_function,
+)
+
+FINISH_PARAMETERS = (
+    ("context", POINTER),
+    ("block", POINTER),
+    ("row", INDEX),
+    ("column", INDEX),
+    ("rows", INDEX),
+    ("columns", INDEX),
+)
+"""Parameters of a finishing function: the context, the finished block, and where it belongs."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +102,72 @@ class Epilogue:
 
     emit: Callable[[ir.IRBuilder, ir.Value, Place], ir.Value | None]
     parameters: tuple[ir.Type, ...] = ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a product's function hands to its finishing function: C and the epilogue's arguments."""
+
+    epilogue: Epilogue
+
+    @property
+    def type(self) -> ir.LiteralStructType:
+        """The LLVM type: C, its leading stride, the arguments."""
+        return ir.LiteralStructType([POINTER, INDEX, *self.epilogue.parameters])
+
+    def _field(self, builder: ir.IRBuilder, pointer: ir.Value, number: int) -> ir.Value:
+        place = [ir.Constant(ir.IntType(32), each) for each in (0, number)]
+        return builder.gep(pointer, place, source_etype=self.type)
+
+    def make(self, builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
+        """Put values on the stack; call it in the entry block."""
+        held = builder.alloca(self.type, name="context")
+        held.type = POINTER  # llvmlite still gives it the type of its element
+        for number, value in enumerate(values):
+            builder.store(value, self._field(builder, held, number))
+        return held
+
+    def read(self, builder: ir.IRBuilder, pointer: ir.Value) -> list[ir.Value]:
+        """Return the values."""
+        return [
+            builder.load(self._field(builder, pointer, number), typ=each)
+            for number, each in enumerate(self.type.elements)
+        ]
+
+
+def finishing(
+    vectors: Vectors, context: Context, width: int, name: str, ldc: int | None
+) -> ir.Function:
+    """Add the function that sends a block through an epilogue and stores it into C.
+
+    Parameters
+    ----------
+    width
+        Columns of the block, existing or not: a multiple of the lanes.
+    ldc
+        C's leading stride where it is known when compiling.
+    """
+    function = new_function(vectors.module, name, FINISH_PARAMETERS)
+    given, block, row, column, rows, columns = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    c, stride, *arguments = context.read(builder, given)
+    if ldc is not None:
+        stride = index(ldc)
+    # One loop over all vectors, so that the code of the epilogue exists once in a product and
+    # costs no second loop; vectors outside C have empty masks.
+    end = builder.mul(rows, index(width))
+    with loop(builder, index(0), end, vectors.lanes, "finished") as position:
+        i = builder.udiv(position, index(width))
+        j = builder.urem(position, index(width))
+        # A single lane has no mask, but it may lie outside all the same.
+        single = builder.icmp_signed("<", j, columns) if vectors.lanes == 1 else None
+        with builder.if_then(single) if single is not None else nullcontext():
+            mask = vectors.first_lanes(builder, builder.sub(columns, j))
+            value = vectors.load(builder, vectors.address(builder, block, position))
+            at = (builder.add(row, i), builder.add(column, j))
+            place = Place(vectors, *at, mask, tuple(arguments))
+            result = context.epilogue.emit(builder, value, place)
+            if result is not None:
+                place.store(builder, result, c, stride)
+    builder.ret_void()
+    return function

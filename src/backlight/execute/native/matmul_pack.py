@@ -24,19 +24,24 @@ CHUNK_BYTES = 16
 """A transposing load takes so many bytes of each row: the width that every vector unit can load
 into any quarter or half of a register."""
 
+GROUP_BYTES = 32
+"""So many bytes of a column are transposed at a time; wider ones would need more rows of B at
+once than there are registers for their addresses."""
+
 PARAMETERS = (
     ("source", POINTER),
     ("stride", INDEX),
     ("terms", INDEX),
     ("columns", INDEX),
     ("panel", POINTER),
+    ("width", INDEX),
 )
 """Parameters of a packing function: where op(B)'s block begins, B's leading stride, how many rows
-and columns of op(B) to pack, and where to."""
+and columns of op(B) to pack, where to, and the width of the panel, a multiple of the lanes."""
 
 
-def packing(vectors: Vectors, count: int, *, transposed: bool) -> ir.Function:
-    """Return the function that packs a panel of so many vectors, made on first use.
+def packing(vectors: Vectors, *, transposed: bool) -> ir.Function:
+    """Return the function that packs a panel, made on first use.
 
     Parameters
     ----------
@@ -44,16 +49,17 @@ def packing(vectors: Vectors, count: int, *, transposed: bool) -> ir.Function:
         Whether B is stored as (n, k): a column of op(B) is then contiguous.
     """
     kind = "transposed" if transposed else "plain"
-    name = f"matmul.pack.{vectors.name}.{count}.{kind}"
+    name = f"matmul.pack.{vectors.name}.{kind}"
     known = vectors.module.globals.get(name)
     if isinstance(known, ir.Function):
         return known
     function = new_function(vectors.module, name, PARAMETERS)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     if transposed:
-        _transpose(builder, vectors, count, function)
+        group = min(vectors.lanes, GROUP_BYTES // vectors.size)
+        _transpose(builder, vectors.narrower(group), function)
     else:
-        _copy(builder, vectors, count, function)
+        _copy(builder, vectors, function)
     builder.ret_void()
     return function
 
@@ -96,27 +102,26 @@ def strip_packing(vectors: Vectors, height: int) -> ir.Function:
     return function
 
 
-def _copy(builder: ir.IRBuilder, vectors: Vectors, count: int, function: ir.Function) -> None:
-    source, stride, terms, columns, panel = function.args
-    starts = [index(number * vectors.lanes) for number in range(count)]
-    masks = [vectors.first_lanes(builder, builder.sub(columns, each)) for each in starts]
-    with loop(builder, index(0), terms, 1, "row") as position:
-        row = vectors.address(builder, source, builder.mul(position, stride))
-        width = index(count * vectors.lanes)
-        to = vectors.address(builder, panel, builder.mul(position, width))
-        for start, mask in zip(starts, masks, strict=True):
-            value = vectors.load(builder, vectors.address(builder, row, start), mask)
-            vectors.store(builder, value, vectors.address(builder, to, start))
+def _copy(builder: ir.IRBuilder, vectors: Vectors, function: ir.Function) -> None:
+    source, stride, terms, columns, panel, width = function.args
+    with (
+        loop(builder, index(0), terms, 1, "row") as position,
+        loop(builder, index(0), width, vectors.lanes, "vector") as first,
+    ):
+        row = builder.add(builder.mul(position, stride), first)
+        mask = vectors.first_lanes(builder, builder.sub(columns, first))
+        value = vectors.load(builder, vectors.address(builder, source, row), mask)
+        offset = builder.add(builder.mul(position, width), first)
+        vectors.store(builder, value, vectors.address(builder, panel, offset))
 
 
-def _transpose(builder: ir.IRBuilder, vectors: Vectors, count: int, function: ir.Function) -> None:
+def _transpose(builder: ir.IRBuilder, vectors: Vectors, function: ir.Function) -> None:
     """Write as many rows of B as a vector has lanes as columns of the panel, again and again."""
-    source, stride, terms, columns, panel = function.args
+    source, stride, terms, columns, panel, width = function.args
     lanes, chunk = vectors.lanes, CHUNK_BYTES // vectors.size
-    width = index(count * lanes)
     one = vectors.narrower(1)
     whole = builder.and_(terms, index(-chunk)) if lanes >= chunk else index(0)
-    with loop(builder, index(0), columns, lanes, "vector") as first:
+    with loop(builder, index(0), width, lanes, "vector") as first:
         # Behind the last row it comes again, for the lanes of the panel that pad it.
         last = builder.sub(builder.sub(columns, first), index(1))
         rows = vectors.address(builder, source, builder.mul(first, stride))

@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-LINE = 64
-"""Bytes of a cache line; workspaces should begin at a multiple of it."""
-
 
 @dataclass(frozen=True, slots=True)
 class MatmulSpec:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+LINE = 64
+"""Bytes of a cache line."""
+
 INDEX = ir.IntType(64)
 """The type of sizes, strides and positions."""
 
@@ -68,7 +71,7 @@ def round_down(builder: ir.IRBuilder, value: ir.Value, step: int) -> ir.Value:
 
 @contextmanager
 def loop(
-    builder: ir.IRBuilder, begin: ir.Value, end: ir.Value, step: int, name: str
+    builder: ir.IRBuilder, begin: ir.Value, end: ir.Value, step: int | ir.Value, name: str
 ) -> Iterator[ir.Value]:
     """Run the body for begin, begin + step, … below `end`; gives the position."""
     with carry(builder, begin, end, step, (), name) as (position, _, _):
@@ -80,7 +83,7 @@ def carry(
     builder: ir.IRBuilder,
     begin: ir.Value,
     end: ir.Value,
-    step: int,
+    step: int | ir.Value,
     start: Sequence[ir.Value],
     name: str,
 ) -> Iterator[tuple[ir.Value, list[ir.Value], list[ir.Value]]]:
@@ -104,7 +107,8 @@ def carry(
     builder.position_at_end(body)
     values: list[ir.Value] = list(carried)
     yield position, list(carried), values
-    position.add_incoming(builder.add(position, index(step)), builder.block)
+    stride = index(step) if isinstance(step, int) else step
+    position.add_incoming(builder.add(position, stride), builder.block)
     for phi, value in zip(carried, values, strict=True):
         phi.add_incoming(value, builder.block)
     _keep_rolled(builder.module, builder.branch(head))
@@ -135,6 +139,25 @@ def new_function(
     for argument, (label, _) in zip(function.args, parameters, strict=True):
         argument.name = label
     return function
+
+
+class _Callee(ir.FormattedConstant):  # type: ignore[misc]  # llvmlite has no types
+    """A pointer as llvmlite wants a callee to be: it asks it for the type of the function."""
+
+    def __init__(self, pointer: ir.Value, function_type: ir.FunctionType) -> None:
+        super().__init__(POINTER, pointer.get_reference())
+        self.function_type = function_type
+
+
+def call_pointer(
+    builder: ir.IRBuilder,
+    function: ir.Value,
+    parameters: Sequence[tuple[str, ir.Type]],
+    arguments: Sequence[ir.Value],
+) -> None:
+    """Call a function known only at run time, without a result."""
+    kind = ir.FunctionType(ir.VoidType(), [each for _, each in parameters])
+    builder.call(_Callee(function, kind), list(arguments))
 
 
 @dataclass(frozen=True)
@@ -259,3 +282,11 @@ class Vectors:
         wide = Vectors(self.module, INDEX, self.lanes)
         numbers = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
         return builder.icmp_signed("<", numbers, wide.splat(builder, count))
+
+
+def stack(builder: ir.IRBuilder, vectors: Vectors, count: int) -> ir.Value:
+    """Reserve room for so many vectors on the stack; call it in the entry block."""
+    reserved = builder.alloca(vectors.element, index(count * vectors.lanes), "scratch")
+    reserved.align = LINE
+    reserved.type = POINTER  # llvmlite still gives it the type of its element
+    return reserved

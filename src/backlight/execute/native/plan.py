@@ -9,7 +9,7 @@ again as soon as nothing reads it any more.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -60,6 +60,8 @@ class Plan:
         Byte offset of each stored node in the arena.
     arena : int
         Bytes of the arena.
+    alias : dict of int to int
+        Results that are written over the input whose next value they are.
     """
 
     graph: Graph
@@ -68,18 +70,21 @@ class Plan:
     kernels: tuple[int, ...] = ()
     offsets: dict[int, int] = field(default_factory=dict)
     arena: int = 0
+    alias: dict[int, int] = field(default_factory=dict)
 
     def view(self, index: int) -> View | None:
         """Return how a node lies in a buffer, following inlined moves; None when it does not."""
         return view_of(self.graph, self.storage, index)
 
 
-def make_plan(graph: Graph) -> Plan:
+def make_plan(graph: Graph, carried: Sequence[tuple[int, int]] = ()) -> Plan:
     """Decide what is stored and what is computed in place.
 
     Parameters
     ----------
     graph : Graph
+    carried : sequence of (int, int)
+        Pairs of nodes (result, input): the result is the input's value in the next iteration.
 
     Returns
     -------
@@ -89,8 +94,41 @@ def make_plan(graph: Graph) -> Plan:
     storage = _choose_storage(graph, needed)
     kernels = tuple(k for k in needed if storage[k] is Storage.BUFFER)
     plan = Plan(graph, needed, storage, kernels)
+    plan.alias = {result: given for result, given in carried if _may_overwrite(plan, result, given)}
     _allocate(plan)
     return plan
+
+
+def _may_overwrite(plan: Plan, result: int, given: int) -> bool:
+    """Whether a result can take its input's place: it is the last reader, entry by entry."""
+    nodes = plan.graph.nodes
+    if result not in plan.kernels or not is_flat(plan, result):
+        return False
+    if nodes[result].spec != nodes[given].spec:
+        return False
+    later = plan.kernels[plan.kernels.index(result) + 1 :]
+    return not any(given in read_buffers(plan, each) for each in later)
+
+
+def is_flat(plan: Plan, index: int) -> bool:
+    """Whether everything in a node's loop has the node's shape, or is one stored number."""
+    node = plan.graph.nodes[index]
+    if node.primitive.kind is not Kind.ELEMENTWISE:
+        return False
+    waiting = list(node.inputs)
+    while waiting:
+        operand = waiting.pop()
+        each = plan.graph.nodes[operand]
+        inline = plan.storage[operand] is Storage.INLINE
+        if math.prod(each.shape) == 1 and not inline:
+            continue
+        if each.shape != node.shape:
+            return False
+        if inline:
+            if each.primitive.kind is not Kind.ELEMENTWISE:
+                return False
+            waiting.extend(each.inputs)
+    return True
 
 
 def _needed(graph: Graph) -> tuple[int, ...]:

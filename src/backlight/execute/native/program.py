@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from backlight.errors import BacklightWarning
+from backlight.errors import BacklightWarning, ShapeError
+from backlight.execute.iteration import Iteration
 from backlight.execute.native.engine import Library, compile_module
 from backlight.execute.native.lower import MAIN, Lowered, lower
+from backlight.execute.native.loop import LOOP, OUT_OF_RANGE
 from backlight.execute.native.plan import Plan, Storage, make_plan
 from backlight.execute.reference import Program
 from backlight.graph.graph import Graph
@@ -29,6 +31,8 @@ class NativeProgram:
     Parameters
     ----------
     graph : Graph
+    iteration : Iteration, optional
+        How the graph is run over and over; `iterate` then does so.
 
     Examples
     --------
@@ -38,11 +42,15 @@ class NativeProgram:
     [array(16.)]
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, iteration: Iteration | None = None) -> None:
         self.graph = graph
+        self.iteration = iteration
         self.reference = Program(graph)
-        self.plan: Plan = make_plan(graph)
-        self.lowered: Lowered = lower(self.plan)
+        carried = () if iteration is None else iteration.carried
+        self.plan: Plan = make_plan(
+            graph, [(graph.outputs[out], graph.inputs[into]) for out, into in carried]
+        )
+        self.lowered: Lowered = lower(self.plan, iteration)
         self.library: Library = compile_module(self.lowered.module)
         self._main = self.library.function(
             MAIN, ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, _CALLBACK)
@@ -53,9 +61,22 @@ class NativeProgram:
         self._constants = {
             k: np.asarray(graph.nodes[k].attributes["value"].array)
             for k in self.lowered.arguments
-            if self.plan.storage[k] is Storage.CONSTANT
+            if self.plan.storage.get(k) is Storage.CONSTANT
         }
+        self._loop = None
+        if iteration is not None:
+            kind = ctypes.CFUNCTYPE(
+                ctypes.c_int64,
+                *(ctypes.c_void_p, ctypes.c_void_p, _CALLBACK, ctypes.c_void_p, ctypes.c_void_p),
+                *(ctypes.c_int64, ctypes.c_void_p),
+            )
+            self._loop = self.library.function(LOOP, kind)
         self._say_callbacks()
+
+    @property
+    def iterates(self) -> bool:
+        """Whether `iterate` can be called."""
+        return self._loop is not None
 
     def __repr__(self) -> str:
         return f"<native program of {len(self.plan.kernels)} kernels>"
@@ -81,12 +102,12 @@ class NativeProgram:
         if keep:
             return self.reference.run(values, keep=True)
         given = [np.asarray(each, order="C") for each in self.reference.checked(values)]
-        made = {
-            k: np.empty(self.graph.nodes[k].shape, self.graph.nodes[k].dtype) for k in self._results
-        }
-        arrays = dict(zip(self.graph.inputs, given, strict=True)) | self._constants | made
-        order = self.lowered.arguments
-        table = (ctypes.c_void_p * max(len(order), 1))(*[arrays[k].ctypes.data for k in order])
+        arrays = dict(zip(self.graph.inputs, given, strict=True))
+        for overwritten in self.plan.alias.values():
+            arrays[overwritten] = arrays[overwritten].copy()
+        made = self._make_results(arrays)
+        arrays |= self._constants | made
+        table = self._table(arrays)
         errors: list[BaseException] = []
         with self._lock:
             callback = _CALLBACK(self._called_back(arrays, errors))
@@ -104,6 +125,74 @@ class NativeProgram:
             found.append(made[index] if fresh else np.array(self._seen(index, arrays)))
             taken.add(index)
         return found
+
+    def _make_results(self, arrays: dict[int, Array]) -> dict[int, Array]:
+        """Return memory for the outputs: new, or that of the input that is overwritten."""
+        nodes, alias = self.graph.nodes, self.plan.alias
+        return {
+            k: arrays[alias[k]] if k in alias else np.empty(nodes[k].shape, nodes[k].dtype)
+            for k in self._results
+        }
+
+    def _table(self, arrays: dict[int, Array]) -> Any:
+        order = self.lowered.arguments
+        return (ctypes.c_void_p * max(len(order), 1))(*[arrays[k].ctypes.data for k in order])
+
+    def iterate(
+        self, values: Sequence[Array | None], sources: Sequence[Array], rows: Array, count: int
+    ) -> tuple[int, Array]:
+        """Run the graph over and over, feeding what is carried back in.
+
+        Parameters
+        ----------
+        values : sequence of ndarray or None
+            One for each input, C-contiguous.  Those of carried inputs and of the counter are
+            overwritten; those of gathered inputs are not looked at.
+        sources : sequence of ndarray
+            For each gathered input, the C-contiguous array whose rows are gathered.
+        rows : ndarray of int64, shape (count, length of a batch)
+            Checked to lie in the sources.
+        count : int
+            How many runs.
+
+        Returns
+        -------
+        done : int
+            How many runs came before the first whose first recorded number is not finite.
+        recorded : ndarray of float64, shape (count, recorded)
+        """
+        iteration, nodes = self.iteration, self.graph.nodes
+        assert iteration is not None and self._loop is not None
+        arrays: dict[int, Array] = {}
+        for position, (index, value) in enumerate(zip(self.graph.inputs, values, strict=True)):
+            if position in iteration.gathered:
+                value = np.empty(nodes[index].shape, nodes[index].dtype)
+            assert value is not None and value.flags.c_contiguous
+            assert (value.shape, value.dtype) == (nodes[index].shape, nodes[index].dtype)
+            arrays[index] = value
+        rows = np.ascontiguousarray(rows, np.int64)
+        if sources and rows.size and not 0 <= rows.min() <= rows.max() < len(sources[0]):
+            raise ShapeError("A row number lies outside the data that rows are gathered from.")
+        arrays |= self._constants | self._make_results(arrays)
+        recorded = np.full((count, iteration.recorded), np.nan)
+        origins = (ctypes.c_void_p * max(len(sources), 1))(*[each.ctypes.data for each in sources])
+        table = self._table(arrays)
+        errors: list[BaseException] = []
+        with self._lock:
+            done = self._loop(
+                ctypes.addressof(table),
+                self._arena.ctypes.data,
+                _CALLBACK(self._called_back(arrays, errors)),
+                ctypes.addressof(origins),
+                rows.ctypes.data,
+                count,
+                recorded.ctypes.data,
+            )
+        if errors:
+            raise errors[0]
+        if done == OUT_OF_RANGE:
+            raise ShapeError("A position in the data is out of range; check the targets' classes.")
+        return int(done), recorded
 
     def _called_back(self, arrays: dict[int, Array], errors: list[BaseException]) -> Any:
         """Return the function that evaluates a node without machine code."""
