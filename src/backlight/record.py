@@ -20,6 +20,7 @@ import numpy as np
 from backlight.differentiate.reverse import Sweep, sweep, unit_seed
 from backlight.errors import GradientError, UsageError
 from backlight.graph.graph import Graph
+from backlight.graph.notation import printable
 from backlight.graph.primitive import Array, Kind
 from backlight.ops.leaf import PARAMETER
 from backlight.tensor import Tensor, quiet
@@ -238,11 +239,11 @@ def _assemble(loss: Tensor, done: Sweep, update: Update | None, about: Mapping[s
     edges = []
     for serial, contributions in done.contributions.items():
         for each in contributions:
-            local = each.local
-            if isinstance(local, Tensor):
-                local = local.value
-            elif local is not None:
-                local = np.asarray(local, dtype=each.consumer.dtype)
+            local: Array | None = None
+            if isinstance(each.local, Tensor):
+                local = each.local.value
+            elif each.local is not None:
+                local = np.asarray(each.local, dtype=each.consumer.dtype)
             edges.append(
                 Edge(
                     position[serial],
@@ -281,22 +282,24 @@ def trace_of(loss: Tensor | Trace, wrt: Tensor | None = None) -> Trace:
 
 def trace_text(trace: Trace, *, longest: int = 120) -> str:
     """Write a trace as a table: node, operation, value, gradient."""
+    shown = [
+        index
+        for index, node in enumerate(trace.graph.nodes)
+        if node.primitive.kind is not Kind.LEAF or node.named or node.shape != ()
+    ]
+    dropped = max(len(shown) - longest, 0)
+    if dropped:
+        shown = [*shown[: longest // 2], *shown[-(longest // 2) :]]
     rows = []
-    for index, node in enumerate(trace.graph.nodes):
-        if node.primitive.kind is Kind.LEAF and not node.named and node.shape == ():
-            continue
+    for index in shown:
+        node = trace.graph.nodes[index]
         gradient = trace.gradients[index]
         operands = ", ".join(trace.graph.nodes[k].name for k in node.inputs)
         operation = node.primitive.name + (f"({operands})" if node.inputs else "")
-        shown = "not computed" if gradient is None else array_text(gradient)
-        rows.append((node.name, operation, array_text(trace.values[index]), shown))
-    if len(rows) > longest:
-        dropped = len(rows) - longest
-        rows = [
-            *rows[: longest // 2],
-            (f"… {dropped:,} more …", "", "", ""),
-            *rows[-(longest // 2) :],
-        ]
+        written = "not computed" if gradient is None else array_text(gradient)
+        rows.append((node.name, operation, array_text(trace.values[index]), written))
+    if dropped:
+        rows.insert(longest // 2, (f"… {dropped:,} more …", "", "", ""))
     header = ("node", "operation", "value", "gradient")
     widths = [
         min(max(len(row[k]) for row in (*rows, header)), 48 if k < 3 else 200) for k in range(4)
@@ -305,7 +308,7 @@ def trace_text(trace: Trace, *, longest: int = 120) -> str:
         "  ".join(cell[: widths[k]].ljust(widths[k]) for k, cell in enumerate(row)).rstrip()
         for row in (header, tuple("─" * width for width in widths), *rows)
     ]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def array_text(array: Array, *, entries: int = 6) -> str:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from backlight.errors import BacklightError, DataError
 from backlight.graph.check import check
 from backlight.graph.graph import Graph
 from backlight.graph.node import Node
-from backlight.graph.primitive import Array
+from backlight.graph.primitive import Array, Kind
 from backlight.graph.scope import Scope
 from backlight.ops import registry
 from backlight.ops.leaf import Literal
@@ -38,9 +39,7 @@ def trace_to_dict(trace: Trace) -> dict[str, Any]:
     scopes: dict[int, int] = {}
     table: list[dict[str, Any]] = []
     graph = graph_to_dict(trace.graph, scopes, table)
-    for entry, value, gradient in zip(
-        graph["nodes"], trace.values, trace.gradients, strict=True
-    ):
+    for entry, value, gradient in zip(graph["nodes"], trace.values, trace.gradients, strict=True):
         entry["value"] = array_to_json(value)
         entry["gradient"] = None if gradient is None else array_to_json(gradient)
     update = None
@@ -88,7 +87,7 @@ def graph_to_dict(
                     key: attribute_to_json(each) for key, each in node.attributes.items()
                 },
                 "shape": list(node.shape),
-                "dtype": str(node.dtype),
+                "dtype": dtype_name(node.dtype),
                 "location": None
                 if node.location is None
                 else {
@@ -136,9 +135,9 @@ def attribute_to_json(value: Any) -> Any:
 
 def attribute_from_json(value: Any) -> Any:
     """Read what `attribute_to_json` wrote."""
-    if not isinstance(value, dict):
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if len(value) == 1:
+    if isinstance(value, dict) and len(value) == 1:
         ((key, inner),) = value.items()
         if key == "tuple" and isinstance(inner, list):
             return tuple(attribute_from_json(each) for each in inner)
@@ -154,11 +153,19 @@ def attribute_from_json(value: Any) -> Any:
 def array_to_json(array: Array) -> dict[str, Any]:
     """Write an array with its dtype and shape."""
     array = np.asarray(array)
-    header = {"dtype": str(array.dtype), "shape": list(array.shape)}
+    header = {"dtype": dtype_name(array.dtype), "shape": list(array.shape)}
+    if array.shape == ():
+        return header | {"data": [_number(array.item())]}
     if array.size <= LISTED:
         return header | {"data": [_number(each) for each in array.reshape(-1).tolist()]}
     little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<")))
     return header | {"base64": base64.b64encode(little.tobytes()).decode("ascii")}
+
+
+@lru_cache(maxsize=64)
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return a dtype's name; NumPy takes microseconds to find it."""
+    return str(dtype)
 
 
 def _number(value: float | int | bool) -> float | int | bool | str:
@@ -221,23 +228,31 @@ def trace_from_json(text: str) -> Trace:
     """Read a trace; anything that is not one gives a `DataError` of one sentence."""
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"The text is not JSON ({error}), so it is no trace.") from None
+    except (ValueError, RecursionError) as error:  # broken, nested too deeply, a huge integer
+        raise DataError(f"The text is not JSON ({str(error)[:80]}), so it is no trace.") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise DataError(f"The JSON is not a {FORMAT}; its field 'format' says so.")
     if data.get("version") != VERSION:
+        found = str(data.get("version"))[:40]
         raise DataError(
-            f"The trace has version {data.get('version')!r}, and this Backlight reads version "
-            f"{VERSION}."
+            f"The trace has version {found}, and this Backlight reads version {VERSION}."
         )
     try:
         return _trace(data)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        if isinstance(error, BacklightError):
-            raise DataError(f"The trace is damaged: {error}") from None
-        raise DataError(
-            f"The trace is damaged: {type(error).__name__} at {str(error)[:80]}."
-        ) from None
+    except BacklightError as error:
+        raise DataError(f"The trace is damaged: {_line(error)}.") from None
+    except KeyError as error:
+        raise DataError(f"The trace is damaged: the field {_line(error)} is missing.") from None
+    except (
+        TypeError, IndexError, AttributeError, ValueError, OverflowError, MemoryError,
+        RecursionError,
+    ) as error:  # fmt: skip
+        raise DataError(f"The trace is damaged: {_line(error) or type(error).__name__}.") from None
+
+
+def _line(error: Exception) -> str:
+    """What an error says, on one line and not at length."""
+    return " ".join(str(error).split())[:200].rstrip(".")
 
 
 def _trace(data: Mapping[str, Any]) -> Trace:
@@ -246,28 +261,16 @@ def _trace(data: Mapping[str, Any]) -> Trace:
     count = len(graph)
     values = tuple(array_from_json(each["value"]) for each in entries)
     gradients = tuple(
-        None if each["gradient"] is None else array_from_json(each["gradient"])
-        for each in entries
+        None if each["gradient"] is None else array_from_json(each["gradient"]) for each in entries
     )
     for node, value, gradient in zip(graph.nodes, values, gradients, strict=True):
-        if value.shape != node.shape or (gradient is not None and gradient.shape != node.shape):
-            raise DataError(f"{node.name} has numbers of another shape than its own.")
-    edges = []
-    for each in data["edges"]:
-        edge = Edge(
-            each["source"],
-            each["target"],
-            each["position"],
-            None if each["local"] is None else array_from_json(each["local"]),
-            array_from_json(each["contribution"]),
-        )
-        inputs = graph.nodes[edge.target].inputs if 0 <= edge.target < count else ()
-        if not 0 <= edge.position < len(inputs) or inputs[edge.position] != edge.source:
-            raise DataError(f"The edge {edge.source} → {edge.target} is not in the graph.")
-        edges.append(edge)
+        for array in (value, gradient):
+            if array is not None and (array.shape, array.dtype) != (node.shape, node.dtype):
+                raise DataError(f"{node.name} has numbers of another shape or dtype than its own.")
+    edges = [_edge(each, graph) for each in data["edges"]]
     output = data["output"]
-    if not (isinstance(output, int) and 0 <= output < count):
-        raise DataError("The output is not a node.")
+    if not (type(output) is int and 0 <= output < count and graph.nodes[output].shape == ()):
+        raise DataError("The output is not a scalar node.")
     update = None
     if data["update"] is not None:
         rule, rule_entries = _graph(data["update"]["graph"], scopes)
@@ -277,6 +280,26 @@ def _trace(data: Mapping[str, Any]) -> Trace:
             str(data["update"]["optimizer"]),
         )
     return Trace(graph, values, gradients, tuple(edges), output, update, dict(data["about"]))
+
+
+def _edge(data: Mapping[str, Any], graph: Graph) -> Edge:
+    numbers = [data[key] for key in ("source", "target", "position")]
+    source, target, position = numbers
+    if any(type(each) is not int for each in numbers) or not 0 <= target < len(graph):
+        raise DataError("An edge does not name two nodes of the graph.")
+    node = graph.nodes[target]
+    if not 0 <= position < len(node.inputs) or node.inputs[position] != source:
+        raise DataError(f"The edge {source} → {target} is not in the graph.")
+    local = None if data["local"] is None else array_from_json(data["local"])
+    contribution = array_from_json(data["contribution"])
+    shape = graph.nodes[source].shape
+    if contribution.shape != shape:
+        raise DataError(f"The contribution of {node.name} has a wrong shape.")
+    if node.primitive.partial(position) is not None:
+        of = shape if node.primitive.kind is Kind.REDUCE else node.shape
+        if local is None or np.broadcast_shapes(local.shape, of) != of:
+            raise DataError(f"The local derivative of {node.name} is missing or has a wrong shape.")
+    return Edge(source, target, position, local, contribution)
 
 
 def _scopes(table: list[Any]) -> list[Scope]:

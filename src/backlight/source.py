@@ -24,6 +24,9 @@ _STORES = frozenset(
     {"STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR"}
     | {"STORE_FAST_STORE_FAST", "STORE_FAST_LOAD_FAST"}
 )
+_LOADS = frozenset(
+    {"LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_CHECK", "LOAD_NAME", "LOAD_GLOBAL", "LOAD_DEREF"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def _find_name(code: CodeType, offset: int) -> str | None:
         if instruction.opname in _STORES:
             name = instruction.argval
             return str(name[0] if isinstance(name, tuple) else name)
-        if instruction.opname == "LOAD_FAST":  # ``self.h = …`` loads the object first
+        if instruction.opname in _LOADS:  # ``self.h = …`` loads the object first
             following = instructions[index + 1] if index + 1 < len(instructions) else None
             if following is not None and following.opname == "STORE_ATTR":
                 return str(following.argval)

@@ -347,7 +347,23 @@ class Tensor:
     def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
         import backlight  # import here: the namespace is made of all layers
 
+        if api_version not in (None, backlight.__array_api_version__):
+            raise UsageError(
+                f"Backlight has version {backlight.__array_api_version__} of the array API "
+                f"standard, not {api_version}; ask for that one, or for none."
+            )
         return backlight
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copying slot by slot would make a leaf that is not the one that the graph knows.
+        if self.primitive.kind is not Kind.LEAF:
+            raise UsageError(
+                f"{self.name or 'This tensor'} is the result of {self.primitive.name} and part of "
+                f"a graph, so it is neither copied nor pickled; keep its .value, or copy the "
+                f"parameters that it was computed from."
+            )
+        name = self.name or ""
+        return _copied_leaf, (self.primitive.name, np.array(self.value), name, self.location)
 
     def __dlpack__(self, **options: Any) -> Any:
         if self.tracked:
@@ -710,9 +726,7 @@ def literal(value: Any, dtype: Dtype | None = None) -> Tensor:
             f"{array.dtype if array.dtype.kind != 'O' else type(value).__name__}."
         )
     stored = array[()] if array.ndim == 0 else array
-    return Tensor(
-        CONSTANT, (), {"value": Literal(stored)}, array.shape, array.dtype, stored, False
-    )
+    return Tensor(CONSTANT, (), {"value": Literal(stored)}, array.shape, array.dtype, stored, False)
 
 
 def as_tensor(value: Any) -> Tensor:
@@ -731,6 +745,15 @@ def leaf(
     attributes = {"shape": spec.shape, "dtype": spec.dtype}
     tracked = primitive is PARAMETER and spec.dtype.kind == "f"
     return Tensor(primitive, (), attributes, spec.shape, spec.dtype, value, tracked, site, name)
+
+
+def _copied_leaf(kind: str, value: Array, name: str, site: Location | None) -> Tensor:
+    """Return a leaf of its own, without a gradient, for `copy` and `pickle`."""
+    if kind == CONSTANT.name:
+        return literal(value)
+    array = _owned(value, None, "A tensor")
+    made = PARAMETER if kind == PARAMETER.name else INPUT
+    return leaf(made, Spec(array.shape, array.dtype), array, name, site)
 
 
 def _owned(value: Any, dtype: Any, what: str) -> Any:

@@ -73,7 +73,8 @@ def unary(x: Any, choose: Choose, custom: dict[str, Any]) -> Any:
     pool: list[Callable[[Any], Any]] = [
         lambda x: bl.exp(0.3 * x), bl.tanh, bl.sigmoid, bl.relu, bl.sin, bl.cos, bl.abs,
         lambda x: -x, lambda x: x**2, lambda x: x**3.0, lambda x: (x * x + 0.5) ** -0.5,
-        lambda x: bl.log(x * x + 1.0), lambda x: bl.sqrt(x * x + 0.25), lambda x: 1.0 / (x * x + 1.0),
+        lambda x: bl.log(x * x + 1.0), lambda x: bl.sqrt(x * x + 0.25),
+        lambda x: 1.0 / (x * x + 1.0),
         lambda x: x - 1.0, lambda x: 2.0 - x, lambda x: 0.5 * x, lambda x: x / 3.0,
         lambda x: bl.maximum(x, 0.25), lambda x: bl.minimum(x, x * x), bl.nn.softplus,
         lambda x: bl.where(x > 0.1, x * x, -x), lambda x: bl.clip(x, -1.0, 1.0),
@@ -109,7 +110,9 @@ def restructured(x: Any, choose: Choose) -> Any:
         pool += [lambda x: x.T, lambda x: bl.matmul(x, x.T), lambda x: bl.vecdot(x, x)]
         classes = np.arange(x.shape[0]) % x.shape[1]
         pool += [lambda x: bl.nn.cross_entropy(x, bl.tensor(classes)),
-                 lambda x: bl.nn.cross_entropy(x, bl.tensor(classes), reduction="none")]  # fmt: skip
+                 lambda x: bl.nn.cross_entropy(x, bl.tensor(classes), reduction="none"),
+                 lambda x: bl.nn.binary_cross_entropy_with_logits(x, bl.sigmoid(x.detach()))
+                 ]  # fmt: skip
     return pool[choose(len(pool))](x)
 
 

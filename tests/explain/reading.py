@@ -17,7 +17,8 @@ from scipy import special
 FUNCTIONS = {
     "exp": np.exp, "ln": np.log, "log1p": np.log1p, "expm1": np.expm1, "tanh": np.tanh,
     "σ": special.expit, "relu": lambda x: max(x, 0.0), "sin": np.sin, "cos": np.cos,
-    "tan": np.tan, "arctan": np.arctan, "erf": special.erf, "max": lambda *x: max(x), "min": lambda *x: min(x),
+    "tan": np.tan, "arctan": np.arctan, "erf": special.erf,
+    "max": lambda *x: max(x), "min": lambda *x: min(x),
     "hypot": np.hypot, "logaddexp": np.logaddexp, "atan2": np.arctan2, "sign": np.sign,
     "sgn": np.sign, "rsqrt": lambda x: 1 / np.sqrt(x), "detach": lambda x: x, "cast": lambda x: x,
     "where": lambda c, a, b: a if c else b, "swish": lambda x: x * special.expit(x),
@@ -31,7 +32,7 @@ NUMBER = r"\d+(?:\.\d+)?(?:e−?\d+)?|∞|NaN"
 OPENING = {"(": ")", "[": "]", "⌊": "⌋", "⌈": "⌉"}
 
 
-class Unreadable(ValueError):
+class UnreadableError(ValueError):
     """The text has an abbreviation that no reader could work out, such as ``…``."""
 
 
@@ -57,12 +58,12 @@ class Reader:
         place = 0
         for match in re.finditer(pattern, text):
             if match.start() != place:
-                raise Unreadable(f"{text[place:match.start()]!r} in {text!r}")
+                raise UnreadableError(f"{text[place:match.start()]!r} in {text!r}")
             place = match.end()
             if match.lastgroup != "space":
                 self.tokens.append((str(match.lastgroup), match.group()))
         if place != len(text):
-            raise Unreadable(f"{text[place:]!r} in {text!r}")
+            raise UnreadableError(f"{text[place:]!r} in {text!r}")
         self.text, self.values, self.at = text, values, 0
 
     def peek(self) -> tuple[str, str]:
@@ -71,14 +72,14 @@ class Reader:
     def take(self, text: str | None = None) -> tuple[str, str]:
         token = self.peek()
         if text is not None and token[1] != text:
-            raise Unreadable(f"{text!r} missing before {token[1]!r} in {self.text!r}")
+            raise UnreadableError(f"{text!r} missing before {token[1]!r} in {self.text!r}")
         self.at += 1
         return token
 
     def whole(self) -> float:
         value = self.compared()
         if self.peek()[0] != "end":
-            raise Unreadable(f"{self.peek()[1]!r} is left over in {self.text!r}")
+            raise UnreadableError(f"{self.peek()[1]!r} is left over in {self.text!r}")
         return float(value)
 
     def compared(self) -> float:
@@ -87,7 +88,7 @@ class Reader:
             ">": value.__gt__, "<": value.__lt__, "=": value.__eq__, "≠": value.__ne__,
             "≥": value.__ge__, "≤": value.__le__,
         }  # fmt: skip
-        while self.peek()[1] in compare or self.peek()[1] in "∧∨" and self.peek()[1]:
+        while self.peek()[1] in compare or (self.peek()[1] in ("∧", "∨") and self.peek()[1]):
             sign = self.take()[1]
             if sign in compare:
                 value = float(compare[sign](self.total()))
@@ -101,7 +102,7 @@ class Reader:
         while self.peek()[1] in ("+", "−"):
             sign = self.take()[1]
             if self.peek()[1] in ("−", "+"):
-                raise Unreadable(f"two signs in a row in {self.text!r}")
+                raise UnreadableError(f"two signs in a row in {self.text!r}")
             other = self.product()
             value = value + other if sign == "+" else value - other
         return value
@@ -113,7 +114,7 @@ class Reader:
             if text in ("·", "⊙", "/"):
                 self.take()
                 if self.peek()[1] in ("−", "+"):
-                    raise Unreadable(f"a sign right after {text} in {self.text!r}")
+                    raise UnreadableError(f"a sign right after {text} in {self.text!r}")
                 other = self.signed()
                 value = value * other if text != "/" else np.float64(value) / other
             elif text in ("(", "[", "√", "|", "⌊", "⌈") or kind in ("name", "function"):
@@ -121,7 +122,7 @@ class Reader:
                     return value
                 value = value * self.power()
             elif kind == "number":
-                raise Unreadable(f"two numbers side by side in {self.text!r}")
+                raise UnreadableError(f"two numbers side by side in {self.text!r}")
             else:
                 return value
 
@@ -131,7 +132,7 @@ class Reader:
         if self.peek()[1] in ("−", "¬"):
             sign = self.take()[1]
             if self.peek()[1] in ("−", "+"):
-                raise Unreadable(f"two signs in a row in {self.text!r}")
+                raise UnreadableError(f"two signs in a row in {self.text!r}")
             value = self.signed()
             return -value if sign == "−" else float(not value)
         return self.power()
@@ -173,7 +174,7 @@ class Reader:
             self.take(OPENING[text])
             round_ = {"⌊": math.floor, "⌈": math.ceil}.get(text)
             return float(round_(value)) if round_ else value
-        raise Unreadable(f"{text!r} has no meaning in {self.text!r}")
+        raise UnreadableError(f"{text!r} has no meaning in {self.text!r}")
 
 
 def read(text: str, values: Mapping[str, float] | None = None) -> float:

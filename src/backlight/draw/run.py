@@ -69,9 +69,7 @@ def draw(
         raise UsageError(f"bl.draw takes a tensor, a trace or a graph, not {type(what).__name__}.")
     trace = trace_of(what)
     locals_ = {
-        (edge.target, edge.position): edge.local
-        for edge in trace.edges
-        if edge.local is not None
+        (edge.target, edge.position): edge.local for edge in trace.edges if edge.local is not None
     }
     picture = picture_of(
         trace.graph,

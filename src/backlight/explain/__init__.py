@@ -101,6 +101,11 @@ def explain(
         trace = trace_of(loss)
         node = trace.graph.index(name)
     elif isinstance(target, Tensor):
+        if target.dtype.kind != "f":
+            raise GradientError(
+                f"{target.name or 'The target'} is {target.dtype}, and only floating-point numbers "
+                f"carry a gradient."
+            )
         trace, node = _find(loss, target)
     elif isinstance(target, str):
         trace = trace_of(loss)
@@ -132,8 +137,8 @@ def flat_index(name: str, shape: tuple[int, ...], index: tuple[int, ...] | int |
     for axis, (place, size) in enumerate(zip(places, shape, strict=True)):
         if not -size <= place < size:
             raise ShapeError(
-                f"Index {place} is out of range for axis {axis} of {name}, which has {size} "
-                f"entries (0 to {size - 1})."
+                f"Index {place} is out of range for axis {axis} of {name}, which has "
+                f"{f'{size} entries (0 to {size - 1})' if size else 'no entries'}."
             )
     positive = tuple(place % size for place, size in zip(places, shape, strict=True))
     return int(np.ravel_multi_index(positive, shape)) if shape else 0

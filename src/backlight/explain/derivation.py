@@ -8,10 +8,12 @@ from typing import Any
 
 from backlight.explain.derive import Definition, Deriver, Step
 from backlight.explain.entries import Entry, coordinates, gradient_at, value_at
+from backlight.explain.formulas import shortest
 from backlight.explain.kinks import kink_notes
 from backlight.explain.numeric import NumericCheck, check_entry
-from backlight.explain.paths import Paths, top_paths
-from backlight.explain.render import as_html, as_latex, as_text
+from backlight.explain.paths import Path, Paths, top_paths
+from backlight.explain.remarks import cut_notes, zero_note
+from backlight.explain.render import as_html, as_latex, as_text, finite
 from backlight.explain.sections import Section, forward_section, partial_of, step_section
 from backlight.explain.update import update_section
 from backlight.graph.notation import LATEX, UNICODE, Expression, Symbol, format_number
@@ -131,7 +133,7 @@ class Derivation:
             )
             steps[0] = Section(first.title, (note, *first.notes), first.equations, first.stacked)
         found = [forward_section(self.definitions), *steps]
-        update = update_section(self.trace, self.target)
+        update = update_section(self.trace, self.target, self.symbol)
         if update is not None:
             found.append(update)
         return tuple(found)
@@ -139,38 +141,58 @@ class Derivation:
     @property
     def title(self) -> str:
         """The first line: the derivative and its value."""
-        return f"{UNICODE.expression(self.left)} = {format_number(self.value)}"
+        return f"{UNICODE.expression(self.left)} = {format_number(shortest(self.value))}"
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """Why the derivative is zero, kinks that it passes and paths that are cut, in sentences."""
+        zero = zero_note(self.steps, self.target, self._deriver)
+        return (
+            *([zero] if zero else ()),
+            *kink_notes(self.trace, self.steps, self._deriver),
+            *cut_notes(self.trace, self.target, fold=self.fold),
+        )
 
     @cached_property
     def footer(self) -> tuple[str, ...]:
-        """Names, paths, kinks and the numeric check in sentences."""
+        """Names, remarks, paths and the numeric check in sentences."""
         lines = []
         symbol = UNICODE.expression(self.symbol)
         if symbol != self.name:
             lines.append(f"{symbol} is {self.name}; subscripts count from 1.")
             if self.symbol.superscript:
                 lines.append(f"Layers: {'; '.join(self._deriver.symbols.legend)}.")
-        lines.extend(kink_notes(self.trace, self.steps, self._deriver))
+        lines.extend(self._deriver.formulas.notes.values())
+        lines.extend(self.remarks)
         lines.extend(self._path_lines())
         lines.append(self.badge)
         return tuple(lines)
 
     def _path_lines(self) -> list[str]:
         found = self.paths(SHOWN_PATHS)
-        if found.count <= 1:
+        number: float = found.count
+        if number <= 1:
             return []
-        count = f"{int(found.count):,}" if found.count < 2**53 else f"about {found.count:.3g}"
-        lines = [f"{count} paths lead from it to the loss; the largest contributions are:"]
+        count = f"{int(number):,}" if number < 2**53 else f"about {format_number(number, 3)}"
+        largest = "largest contributions" if found.exhausted else "largest contributions found"
+        lines = [f"{count} paths lead from it to the loss; the {largest} are:"]
         for path in found:
-            lines.append(f"  {format_number(path.contribution, 6)}  {path}")
-        if found.count > len(found):
+            lines.append(f"  {format_number(path.contribution, 6)}  {self._path_text(path)}")
+        if number > len(found):
             lines.append(f"  {format_number(found.remainder, 6)}  all the others together")
         return lines
+
+    def _path_text(self, path: Path) -> str:
+        """Write a path, with the loss called as it is called in the formulas."""
+        nodes = (*path.nodes[:-1], (UNICODE.expression(self.loss_symbol), ()))
+        return str(Path(nodes, path.factors, path.contribution))
 
     @property
     def badge(self) -> str:
         """The numeric check in one line."""
         check = self.numeric
+        if check.reason:
+            return f"– numeric check: cannot be compared, because {check.reason}."
         mark = "✓" if check.ok else "✗"
         verdict = "agrees" if check.ok else "DISAGREES"
         return (
@@ -195,7 +217,7 @@ class Derivation:
         """Return the derivation as plain JSON data, schema ``backlight.derivation`` version 1."""
         write = UNICODE.expression
         paths = self.paths()
-        return {
+        written = {
             "format": "backlight.derivation",
             "version": 1,
             "loss": {"name": write(self.loss_symbol), "value": value_at(
@@ -217,6 +239,7 @@ class Derivation:
                 for each in self.definitions
             ],
             "steps": [self._step_dict(step) for step in self.steps],
+            "update": self._update_dict(),
             "paths": {
                 "count": paths.count,
                 "remainder": paths.remainder,
@@ -235,9 +258,24 @@ class Derivation:
                 "error": self.numeric.error,
                 "relative_error": self.numeric.relative_error,
                 "ok": self.numeric.ok,
+                "reason": self.numeric.reason,
             },
+            "remarks": list(self.remarks),
             "latex": self.latex(),
         }
+        plain: dict[str, Any] = finite(written)
+        return plain
+
+    def _update_dict(self) -> list[dict[str, str]]:
+        section = update_section(self.trace, self.target, self.symbol)
+        write = UNICODE.expression
+        return [
+            {"symbol": "" if each.left is None else write(each.left),
+             "formula": write(each.right[0]),
+             "numbers": write(each.right[max(len(each.right) - 2, 0)]),
+             "value": write(each.right[-1])}
+            for each in (section.equations if section is not None else ())
+        ]  # fmt: skip
 
     def _step_dict(self, step: Step) -> dict[str, Any]:
         write, latex = UNICODE.expression, LATEX.expression

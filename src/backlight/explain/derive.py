@@ -8,11 +8,15 @@ whose own derivative an earlier step found.  Derivatives of later layers therefo
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from backlight.errors import GradientError
-from backlight.explain.entries import Entry, gradient_at, value_at
+from backlight.explain.entries import Entry, coordinates, gradient_at, value_at
 from backlight.explain.formulas import DIGITS, Formulas, is_choice, plus, product
+from backlight.explain.known import known_form
 from backlight.explain.links import Hop, Link, links
 from backlight.explain.symbols import Symbols, symbols_of
 from backlight.graph.notation import DERIVATIVE, Apply, Expression, Number, Symbol
@@ -101,6 +105,8 @@ class Step:
         How many terms there are.
     remainder : float
         The sum of those that are not listed.
+    axes : int
+        Over how many indices a long sum runs, when its terms are all alike; 0 when they are not.
     """
 
     entry: Entry
@@ -109,6 +115,7 @@ class Step:
     terms: tuple[Term, ...]
     count: int
     remainder: float
+    axes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,22 +186,39 @@ class Deriver:
         if entry == self.output:
             return Step(entry, symbol, 1.0, (), 0, 0.0)
         found = links(self.trace, self.symbols, entry)
-        contributions = [link.value * self._gradient(link.target) for link in found]
-        chosen = range(len(found))
+        total = 0.0 if value is None else value
+        contributions = np.array([link.value * self._gradient(link.target) for link in found])
+        if total == total:
+            # A finite sum has no term 0·∞ that is NaN: behind a `where` zeros stay zero.
+            contributions[np.isnan(contributions)] = 0.0
+        chosen = list(range(len(found)))
         if len(found) > WHOLE_SUM:
-            largest = sorted(chosen, key=lambda k: -abs(contributions[k]))[:LARGEST_TERMS]
-            chosen = sorted(largest)  # type: ignore[assignment]  # a list serves as well
-        terms = tuple(self._term(entry, found[k]) for k in chosen)
-        listed = set(chosen)
-        remainder = sum(each for k, each in enumerate(contributions) if k not in listed)
-        return Step(entry, symbol, float(value or 0.0), terms, len(found), float(remainder))
+            order = np.argsort(-np.nan_to_num(np.abs(contributions), nan=np.inf), kind="stable")
+            chosen = sorted(order[:LARGEST_TERMS].tolist())
+        terms = tuple(self._term(entry, found[k], float(contributions[k])) for k in chosen)
+        remainder = float(np.delete(contributions, chosen).sum())
+        axes = self._axes(found) if len(found) > len(chosen) else 0
+        return Step(entry, symbol, total, terms, len(found), remainder, axes)
+
+    def _axes(self, found: list[Link]) -> int:
+        """Along how many axes the targets of like links differ; 0 when the links are not alike."""
+        kinds = {
+            (link.target.node, tuple(tuple(hop.edge.target for hop in way) for way in link.ways))
+            for link in found
+        }
+        if len(kinds) > 1:
+            return 0
+        shape = self.trace.graph.nodes[found[0].target.node].shape
+        places = zip(*(coordinates(link.target.flat, shape) for link in found), strict=True)
+        sizes = [len(set(each)) for each in places]
+        return sum(size > 1 for size in sizes) if math.prod(sizes) == len(found) else 0
 
     def _gradient(self, entry: Entry) -> float:
         if entry == self.output:
             return 1.0
         return gradient_at(self.trace, entry) or 0.0
 
-    def _term(self, entry: Entry, first: Link) -> Term:
+    def _term(self, entry: Entry, first: Link, contribution: float) -> Term:
         """Follow one use until the loss or a scalar that is itself used in several ways."""
         chain: list[tuple[Entry, Link]] = [(entry, first)]
         target = first.target
@@ -204,9 +228,6 @@ class Deriver:
                 break
             chain.append((target, following[0]))
             target = following[0].target
-        contribution = 1.0
-        for _, link in chain:
-            contribution *= link.value
         end = None if target == self.output else target
         end_value = self._gradient(target)
         skipped = max(len(chain) - LONGEST_CHAIN, 0)
@@ -214,11 +235,14 @@ class Deriver:
             chain = [*chain[: LONGEST_CHAIN // 2], *chain[-LONGEST_CHAIN // 2 :]]
         factors = tuple(self.factor(source, link) for source, link in chain)
         symbol = None if end is None else self.formulas.symbol(end)
-        return Term(factors, end, symbol, end_value, contribution * end_value, skipped)
+        return Term(factors, end, symbol, end_value, contribution, skipped)
 
     def factor(self, source: Entry, link: Link) -> Factor:
         """Write the local derivative between two shown scalars."""
         of, by = self.formulas.symbol(link.target), self.formulas.symbol(source)
+        known = known_form(self.formulas, source, link) if self.fold else None
+        if known is not None:
+            return Factor(of, by, *known, link.value, link.target)
         if len(link.ways) > MOST_WAYS:
             unknown = Apply(DERIVATIVE, (of, by))
             return Factor(of, by, unknown, Number(link.value, DIGITS), link.value, link.target)
@@ -254,12 +278,13 @@ class Deriver:
             # The start and the end of the way say most: the first layers' values and the loss.
             ordered = [*ordered[: MOST_DEFINITIONS // 2], *ordered[-MOST_DEFINITIONS // 2 :]]
         for entry in ordered:
-            node = self.trace.graph.nodes[entry.node]
             symbolic = self.formulas.definition(entry)
+            if self.fold and not self.formulas.all_shown(symbolic):
+                symbolic = self.formulas.call(entry) or symbolic
             symbol = self.formulas.symbol(entry)
             value = value_at(self.trace, entry)
             if symbolic == symbol:
-                symbolic = Apply(node.primitive.form, (Symbol("…"),))
+                continue
             numeric = self.formulas.numbers(symbolic)
             found.append(Definition(symbol, symbolic, numeric, value))
         return found

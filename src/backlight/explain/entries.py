@@ -7,7 +7,7 @@ depend on it and the local derivatives.  Each kind of primitive is handled once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,19 @@ def gradient_at(trace: Trace, entry: Entry) -> float | None:
 
 def coordinates(flat: int, shape: Shape) -> tuple[int, ...]:
     """Return the index of a row-major position."""
-    return tuple(int(each) for each in np.unravel_index(flat, shape)) if shape else ()
+    index = []
+    for size in reversed(shape):
+        flat, place = divmod(flat, size)
+        index.append(place)
+    return tuple(reversed(index))
+
+
+def flat_index(index: Sequence[int], shape: Shape) -> int:
+    """Return the row-major position of an index."""
+    flat = 0
+    for place, size in zip(index, shape, strict=True):
+        flat = flat * size + place
+    return flat
 
 
 def uses(trace: Trace, entry: Entry) -> Iterator[Use]:
@@ -72,6 +84,7 @@ def uses(trace: Trace, entry: Entry) -> Iterator[Use]:
 
 
 def dependents(trace: Trace, edge: Edge, flat: int) -> tuple[Entries, Array]:
+    """Return the entries of an edge's target that depend on one source entry, and how much."""
     node = trace.graph.nodes[edge.target]
     source = trace.graph.nodes[edge.source]
     if source.shape == () and node.shape == () and edge.local is not None:
@@ -84,7 +97,7 @@ def dependents(trace: Trace, edge: Edge, flat: int) -> tuple[Entries, Array]:
         index = coordinates(flat, source.shape)
         axes = node.attributes["axes"]
         rest = tuple(k for axis, k in enumerate(index) if axis not in axes)
-        entry = int(np.ravel_multi_index(rest, node.shape)) if node.shape else 0
+        entry = flat_index(rest, node.shape)
         local = 1.0 if edge.local is None else _at(edge.local, flat, source.shape)
         return np.array([entry], np.int64), np.array([local])
     if kind is Kind.CONTRACT:
@@ -111,7 +124,8 @@ def _broadcast_entries(flat: int, inner: Shape, outer: Shape) -> Entries:
         for axis, size in enumerate(outer)
     ]
     grid = np.meshgrid(*ranges, indexing="ij")
-    return np.ravel_multi_index([each.reshape(-1) for each in grid], outer).astype(np.int64)
+    found: Entries = np.ravel_multi_index([each.reshape(-1) for each in grid], outer)
+    return found.astype(np.int64)
 
 
 def local_array(trace: Trace, edge: Edge) -> Array:
@@ -122,6 +136,8 @@ def local_array(trace: Trace, edge: Edge) -> Array:
     """
     node = trace.graph.nodes[edge.target]
     if edge.local is not None:
+        if edge.local.shape == node.shape:
+            return edge.local
         return np.broadcast_to(edge.local, node.shape)
     key = ("local", edge.target, edge.position)
     if key not in trace.memo:
@@ -147,7 +163,9 @@ def _contracted(trace: Trace, edge: Edge, flat: int) -> tuple[Entries, Array]:
     sizes = dict(zip(result, node.shape, strict=True))
     free = [label for label in result if label not in fixed]
     grid = np.meshgrid(*[np.arange(sizes[label]) for label in free], indexing="ij")
-    where: dict[int, Any] = {label: each.reshape(-1) for label, each in zip(free, grid, strict=True)}
+    where: dict[int, Any] = {
+        label: each.reshape(-1) for label, each in zip(free, grid, strict=True)
+    }
     count = where[free[0]].size if free else 1
     for label, index in fixed.items():
         where[label] = np.full(count, index)

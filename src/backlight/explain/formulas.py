@@ -7,22 +7,25 @@ nodes that it builds are written by their primitives' forms.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from backlight.explain.common import Indices, common_form
 from backlight.explain.entries import (
     Entry,
     contraction_labels,
     coordinates,
+    flat_index,
     is_gather,
     local_array,
     source_map,
     value_at,
 )
-from backlight.explain.symbols import Symbols
+from backlight.explain.symbols import Symbols, outer_composite
 from backlight.graph.node import Node
 from backlight.graph.notation import (
     ADD,
@@ -30,6 +33,7 @@ from backlight.graph.notation import (
     SUBTRACT,
     Apply,
     Expression,
+    Form,
     Number,
     Symbol,
     fence,
@@ -40,6 +44,7 @@ from backlight.graph.primitive import Dtype, Kind, Primitive, Spec
 from backlight.ops.arithmetic import NEG, POW
 from backlight.ops.convert import CAST
 from backlight.ops.leaf import CONSTANT, INPUT
+from backlight.ops.logical import LOGICAL_NOT
 from backlight.ops.piecewise import WHERE
 from backlight.ops.reduce import PROD, SUM
 from backlight.record import Edge, Trace
@@ -52,6 +57,8 @@ LONGEST_SUM = 4
 """Sums of products of up to this many terms are written out; longer ones with Σ."""
 LONGEST_REDUCTION = 64
 """Entries of a reduction up to which the formula of its local derivative is looked for."""
+MOST_COMPARED = 64
+"""Terms of a long sum that are all looked at before it is written with Σ; of more, a few are."""
 LONGEST_CONSTANT = 9
 """Characters of a number in the program that is written in full."""
 DIGITS = 6
@@ -72,6 +79,8 @@ def combine(primitive: Primitive, arguments: Sequence[Expression]) -> Expression
             return Number(1.0)
         if primitive.form is MULTIPLY and facts.commutative:
             return product([left, right])
+    if primitive.form is ADD:
+        return plus(arguments[0], arguments[1])
     if primitive is NEG and isinstance(arguments[0], Number):
         return Number(-arguments[0].value, arguments[0].digits)
     return Apply(primitive.form, tuple(arguments))
@@ -84,14 +93,14 @@ def product(factors: Sequence[Expression]) -> Expression:
     if not rest:
         # Numbers alone stay side by side, so that one sees where each comes from.
         kept = [each for each in numbers if each.value != 1.0] or numbers[:1]
-        result: Expression = kept[0]
-        for each in kept[1:]:
-            result = Apply(MULTIPLY, (result, each))
-        return result
-    coefficient = float(np.prod([each.value for each in numbers])) if numbers else 1.0
+        side_by_side: Expression = kept[0]
+        for number in kept[1:]:
+            side_by_side = Apply(MULTIPLY, (side_by_side, number))
+        return side_by_side
+    coefficient = math.prod(each.value for each in numbers)
     ordered: list[Expression] = [] if coefficient == 1.0 else [Number(coefficient)]
     ordered += rest
-    result = ordered[0]
+    result: Expression = ordered[0]
     for each in ordered[1:]:
         if isinstance(result, Number) and result.value == -1.0:
             result = Apply(NEG.form, (each,))
@@ -117,17 +126,6 @@ def plus(left: Expression, right: Expression) -> Expression:
 def is_choice(expression: Expression) -> bool:
     """Whether an expression is a condition in brackets, which is 0 or 1."""
     return isinstance(expression, Apply) and expression.form is _IVERSON
-
-
-def substitute(expression: Expression, values: Mapping[Symbol, float]) -> Expression:
-    """Replace symbols by their values."""
-    if isinstance(expression, Symbol):
-        return Number(values[expression], DIGITS) if expression in values else expression
-    if isinstance(expression, Number):
-        return expression
-    return Apply(
-        expression.form, tuple(substitute(each, values) for each in expression.arguments)
-    )
 
 
 def constant(value: float) -> Number:
@@ -185,11 +183,18 @@ def tensor_expression(output: Tensor, given: Mapping[int, Expression]) -> Expres
 
 @dataclass(slots=True)
 class Formulas:
-    """Writes the scalars of one trace; collects the values of the symbols that it used."""
+    """Writes the scalars of one trace; collects the values of the symbols that it used.
+
+    Scalar nodes among ``literals`` are written as numbers; ``notes`` says what letters stand for
+    that no node has.
+    """
 
     trace: Trace
     symbols: Symbols
     values: dict[Symbol, float] = field(default_factory=dict)
+    literals: frozenset[int] = frozenset()
+    notes: dict[str, str] = field(default_factory=dict)
+    sums: dict[int, tuple[Expression, float]] = field(default_factory=dict)
 
     def symbol(self, entry: Entry) -> Symbol:
         """Return the symbol of a scalar and remember its value."""
@@ -199,11 +204,15 @@ class Formulas:
 
     def operand(self, entry: Entry, depth: int = 0) -> Expression:
         """Write a scalar: its symbol when it is shown, what it is made of otherwise."""
+        asked = self.trace.graph.nodes[entry.node]
         entry = self.origin(entry)
         node = self.trace.graph.nodes[entry.node]
-        if node.primitive is CONSTANT and node.shape == ():
+        if node.dtype.kind == "b" and asked.dtype.kind != "b":
+            return Apply(_IVERSON, (self.operand(entry, depth),))
+        if (node.primitive is CONSTANT and node.shape == ()) or entry.node in self.literals:
             return constant(value_at(self.trace, entry))
-        if entry.node in self.symbols.visible or depth >= DEEPEST:
+        condition = node.dtype.kind == "b" and not node.named and not node.is_leaf
+        if depth >= DEEPEST or (entry.node in self.symbols.visible and not condition):
             return self.symbol(entry)
         if node.primitive.kind in (Kind.ELEMENTWISE, Kind.CONTRACT):
             return self.definition(entry, depth + 1)
@@ -247,7 +256,52 @@ class Formulas:
             return self._sum_of_products(entry, node, depth)
         if node.primitive.kind is Kind.REDUCE:
             return self._reduction(entry, node, depth)
-        return self.symbol(entry)
+        if node.primitive.kind is Kind.MOVE or is_gather(node):
+            moved = self._moved(node, entry)
+            return Number(value_at(self.trace, entry)) if moved is None else self.operand(moved)
+        if node.primitive.kind is Kind.LEAF:
+            return self.symbol(entry)
+        bases = [self.symbols.bases[k] for k in node.inputs]
+        return Apply(
+            node.primitive.form, tuple(Symbol(each.base, "", each.superscript) for each in bases)
+        )
+
+    def all_shown(self, expression: Expression) -> bool:
+        """Whether a formula has only symbols that derivations show."""
+        shown = {self.symbols.bases[index] for index in self.symbols.visible}
+        waiting = [expression]
+        while waiting:
+            each = waiting.pop()
+            if isinstance(each, Symbol) and Symbol(each.base, "", each.superscript) not in shown:
+                return False
+            if isinstance(each, Apply):
+                waiting.extend(each.arguments)
+        return True
+
+    def call(self, entry: Entry) -> Expression | None:
+        """Write the result of a composite as a call of it, or None outside of one."""
+        nodes = self.trace.graph.nodes
+        box = outer_composite(nodes[entry.node].scope)
+        if box is None:
+            return None
+        given: dict[int, None] = {}
+        for node in nodes[: entry.node + 1]:
+            if outer_composite(node.scope) is box:
+                given.update(dict.fromkeys(map(self._shown_source, node.inputs)))
+        outside = [
+            self.symbols.bases[k]
+            for k in given
+            if outer_composite(nodes[k].scope) is not box
+            and not (nodes[k].primitive is CONSTANT and not nodes[k].named)
+        ]
+        return Apply(_named_form(box.name), tuple(outside)) if outside else None
+
+    def _shown_source(self, index: int) -> int:
+        """Follow a hidden move back to what it moves."""
+        nodes = self.trace.graph.nodes
+        while index not in self.symbols.visible and len(nodes[index].inputs) == 1:
+            index = nodes[index].inputs[0]
+        return index
 
     def operands_of(self, entry: Entry) -> list[Entry]:
         """The operand scalars of one entry of an elementwise node."""
@@ -258,7 +312,7 @@ class Formulas:
             shape = self.trace.graph.nodes[operand].shape
             own = index[len(index) - len(shape) :]
             place = tuple(0 if size == 1 else k for k, size in zip(own, shape, strict=True))
-            flat = int(np.ravel_multi_index(place, shape)) if shape else 0
+            flat = flat_index(place, shape)
             found.append(Entry(operand, flat))
         return found
 
@@ -275,8 +329,8 @@ class Formulas:
             factors = []
             for operand, labels, shape in zip(node.inputs, (left, right), shapes, strict=True):
                 place = tuple(where[label] for label in labels)
-                flat = int(np.ravel_multi_index(place, shape)) if shape else 0
-                factors.append(self.operand(Entry(operand, flat), depth))
+                flat = flat_index(place, shape)
+                factors.append(self.operand(Entry(operand, flat), max(depth, 1)))
             # The textbook writes the weight first: w₂₁a₁.
             first, second = factors
             weights = [_is_weight(each) for each in factors]
@@ -292,11 +346,11 @@ class Formulas:
             for each in terms[1:]:
                 total = plus(total, each)
             return total
-        first, second = (term((0,) * len(sizes)), term(tuple(each - 1 for each in sizes)))
-        common = generalise(first, second, "k")
-        if common is None:
+        if len(sizes) > 1:
             return self.symbol(entry)
-        return Apply(summation("k"), (common,))
+        # One letter for each level, so that a sum inside a sum has another one.
+        letter, value = "kklmnpqr"[depth], value_at(self.trace, entry)
+        return self._sum(lambda k: term((k,)), count, letter, value) or self.symbol(entry)
 
     def _count_reduced(self, node: Node) -> int:
         shape = self.trace.graph.nodes[node.inputs[0]].shape
@@ -305,33 +359,38 @@ class Formulas:
     def _reduction(self, entry: Entry, node: Node, depth: int) -> Expression:
         count = self._count_reduced(node)
         additive = node.primitive is SUM
+        at = self._reduced_entry(entry)
         if 0 < count <= LONGEST_SUM:
-            terms = [self.operand(each, depth) for each in self._reduced_entries(entry)]
+            terms = [self.operand(each, depth) for each in map(at, range(count))]
             if not additive:
                 return Apply(node.primitive.form, tuple(terms))
             total = terms[0]
             for each in terms[1:]:
                 total = plus(total, each)
             return total
-        if additive and count > 1 and node.inputs[0] not in self.symbols.visible:
-            first, last = self._ends(entry, node)
-            common = generalise(self.operand(first, depth), self.operand(last, depth), "j")
-            if common is not None:
-                return Apply(summation("j"), (common,))
+        if additive and count and len(node.attributes["axes"]) == 1:
+            value = value_at(self.trace, entry)
+            found = self._sum(lambda k: self.operand(at(k), depth), count, "j", value)
+            if found is not None:
+                return found
         inner = self.symbols.bases[node.inputs[0]]
         return Apply(node.primitive.form, (Symbol(inner.base, "", inner.superscript),))
 
-    def _ends(self, target: Entry, node: Node) -> tuple[Entry, Entry]:
-        """The first and the last entry that one entry of a reduction is made from."""
-        shape = self.trace.graph.nodes[node.inputs[0]].shape
-        axes = node.attributes["axes"]
-        index = iter(coordinates(target.flat, node.shape))
-        first = [0 if axis in axes else next(index) for axis in range(len(shape))]
-        last = [shape[axis] - 1 if axis in axes else k for axis, k in enumerate(first)]
-        source = node.inputs[0]
-        return tuple(  # type: ignore[return-value]  # two places give two entries
-            Entry(source, int(np.ravel_multi_index(place, shape))) for place in (first, last)
-        )
+    def _sum(
+        self, term: Callable[[int], Expression], count: int, letter: str, value: float
+    ) -> Expression | None:
+        """Write a long sum with Σ, when its terms differ in an index that counts from 1."""
+        places = sorted({*range(3), *range(count // 2 - 1, count // 2 + 2), count - 2, count - 1})
+        if count <= MOST_COMPARED:
+            places = list(range(count))
+        indices = Indices(letter)
+        common = common_form([term(k) for k in places], indices)
+        numbers = tuple(str(k + 1) for k in places)
+        if common is None or not indices.only(numbers):
+            return None
+        found = Apply(summation(indices.label), (common,))
+        self.sums[id(found)] = (found, value)
+        return found
 
     def local(self, edge: Edge, target: Entry, source: Entry, value: float) -> Expression:
         """Write the local derivative ∂target/∂source along one edge."""
@@ -339,6 +398,8 @@ class Formulas:
         kind = node.primitive.kind
         if kind is Kind.CONTRACT:
             return self._other_factor(edge, target, source)
+        if node.primitive is WHERE:
+            return self._chosen(target, edge.position)
         if kind is Kind.ELEMENTWISE and node.primitive.partial(edge.position) is not None:
             return self._partial(node, edge.position, target)
         if kind is Kind.REDUCE and self._count_reduced(node) <= LONGEST_REDUCTION:
@@ -351,9 +412,7 @@ class Formulas:
         form = node.primitive.form
         if node.primitive.symbol != "a" or len(node.inputs) != 1 or not form.name:
             return None
-        latex = form.latex if form.latex is not None else rf"\operatorname{{{form.name}}}"
-        mark = function(f"{form.name}′", f"{latex}'")
-        return Apply(mark, (self.operand(self.operands_of(target)[0]),))
+        return Apply(_marked(form), (self.operand(self.operands_of(target)[0]),))
 
     def _other_factor(self, edge: Edge, target: Entry, source: Entry) -> Expression:
         node = self.trace.graph.nodes[edge.target]
@@ -364,43 +423,43 @@ class Formulas:
         operand = node.inputs[1 - edge.position]
         place = tuple(where[label] for label in other)
         operand_shape = self.trace.graph.nodes[operand].shape
-        flat = int(np.ravel_multi_index(place, operand_shape)) if place else 0
+        flat = flat_index(place, operand_shape)
         return self.operand(Entry(operand, flat))
+
+    def _chosen(self, target: Entry, position: int) -> Expression:
+        """Write the derivative of a choice: 1 for what is chosen, as a condition in brackets."""
+        condition = self.operand(self.operands_of(target)[0])
+        if position == 2:
+            condition = Apply(LOGICAL_NOT.form, (condition,))
+        return Apply(_IVERSON, (condition,))
 
     def _partial(self, node: Node, position: int, target: Entry) -> Expression:
         """Run the derivative rule on symbols that have values and write what it builds."""
-        return self._run_rule(node, position, target, self.operands_of(target), node.attributes)
-
-    def _run_rule(
-        self,
-        node: Node,
-        position: int,
-        target: Entry,
-        entries: Sequence[Entry],
-        attributes: Mapping[str, Any],
-    ) -> Expression:
-        expressions = [self.operand(each) for each in entries]
-        placeholders = []
+        rule = node.primitive.partial(position)
+        assert rule is not None
+        entries = self.operands_of(target)
         with quiet():
-            for entry, expression in zip(entries, expressions, strict=True):
-                value, dtype = self._scalar(entry)
-                if isinstance(expression, Number):
-                    placeholders.append(literal(value, dtype))
-                else:
-                    placeholders.append(leaf(INPUT, Spec((), dtype), value))
-            value, dtype = self._scalar(target)
-            output = leaf(INPUT, Spec((), dtype), value)
-            rule = node.primitive.partial(position)
-            assert rule is not None
-            result = rule(output, *placeholders, **attributes)
+            placeholders = [self._placeholder(self.origin(each)) for each in entries]
+            output = self._placeholder(target)
+            result = rule(output, *placeholders, **node.attributes)
         if not isinstance(result, Tensor):
             return constant(float(result))
-        given: dict[int, Expression] = {
-            each.serial: expression
-            for each, expression in zip(placeholders, expressions, strict=True)
+        # Only what the rule uses is written: the derivative of a sum needs no operand at all.
+        used = {each.serial for each in history([result])}
+        given = {
+            each.serial: self.operand(entry)
+            for each, entry in zip((*placeholders, output), (*entries, target), strict=True)
+            if each.serial in used
         }
-        given[output.serial] = self.operand(target)
         return tensor_expression(result, given)
+
+    def _placeholder(self, entry: Entry) -> Tensor:
+        """A scalar for a rule to work on: a constant of the program, or a leaf with its value."""
+        node = self.trace.graph.nodes[entry.node]
+        value, dtype = self._scalar(entry)
+        if node.primitive is CONSTANT and node.shape == ():
+            return literal(value, dtype)
+        return leaf(INPUT, Spec((), dtype), value)
 
     def _scalar(self, entry: Entry) -> tuple[Any, Dtype]:
         array = self.trace.values[entry.node]
@@ -415,7 +474,8 @@ class Formulas:
         believed if it gives the recorded number.
         """
         if node.primitive is PROD:
-            others = [each for each in self._reduced_entries(target) if each != source]
+            entries = map(self._reduced_entry(target), range(self._count_reduced(node)))
+            others = [each for each in entries if each != source]
             return product([self.operand(each) for each in others]) if others else Number(1.0)
         if node.primitive.partial(0) is None or value != value:
             return Number(value)
@@ -423,10 +483,7 @@ class Formulas:
         if isinstance(x, Number) or isinstance(y, Number):
             return Number(value, DIGITS)
         with quiet():
-            given = []
-            for entry in (target, source):
-                number, dtype = self._scalar(entry)
-                given.append(leaf(INPUT, Spec((), dtype), number))
+            given = [self._placeholder(each) for each in (target, source)]
             rule = node.primitive.partial(0)
             assert rule is not None
             result = rule(*given, axes=())
@@ -438,21 +495,22 @@ class Formulas:
             return Number(value, DIGITS)
         return tensor_expression(result, {given[0].serial: y, given[1].serial: x})
 
-    def _reduced_entries(self, target: Entry) -> list[Entry]:
-        """The entries that one entry of a reduction is made from."""
+    def _reduced_entry(self, target: Entry) -> Callable[[int], Entry]:
+        """A function that gives the k-th of the entries that a reduction's entry is made from."""
         node = self.trace.graph.nodes[target.node]
-        source = self.trace.graph.nodes[node.inputs[0]]
+        shape = self.trace.graph.nodes[node.inputs[0]].shape
         axes = node.attributes["axes"]
         index = iter(coordinates(target.flat, node.shape))
-        kept = [0 if axis in axes else next(index) for axis in range(len(source.shape))]
-        found = []
-        for places in np.ndindex(*[source.shape[axis] for axis in axes]):
+        kept = [0 if axis in axes else next(index) for axis in range(len(shape))]
+        sizes = [shape[axis] for axis in axes]
+
+        def entry(k: int) -> Entry:
             place = list(kept)
-            for axis, k in zip(axes, places, strict=True):
-                place[axis] = k
-            flat = int(np.ravel_multi_index(place, source.shape)) if place else 0
-            found.append(Entry(node.inputs[0], flat))
-        return found
+            for axis, at in zip(axes, coordinates(k, tuple(sizes)), strict=True):
+                place[axis] = at
+            return Entry(node.inputs[0], flat_index(tuple(place), shape))
+
+        return entry
 
     def local_value(self, edge: Edge, target: Entry) -> float:
         """Return the local derivative of an elementwise edge as a number."""
@@ -460,50 +518,27 @@ class Formulas:
 
     def numbers(self, expression: Expression) -> Expression:
         """Write an expression with the values of its symbols."""
-        return substitute(expression, self.values)
+        if id(expression) in self.sums:
+            return Number(self.sums[id(expression)][1], DIGITS)
+        if isinstance(expression, Symbol):
+            known = self.values.get(expression)
+            return expression if known is None else Number(known, DIGITS)
+        if isinstance(expression, Number):
+            return expression
+        return Apply(expression.form, tuple(self.numbers(each) for each in expression.arguments))
+
+
+@lru_cache(maxsize=256)
+def _marked(form: Form) -> Form:
+    """Return the form of a function's derivative, σ′."""
+    latex = form.latex if form.latex is not None else rf"\operatorname{{{form.name}}}"
+    return function(f"{form.name}′", f"{latex}'")
+
+
+@lru_cache(maxsize=256)
+def _named_form(name: str) -> Form:
+    return function(name)
 
 
 def _is_weight(expression: Expression) -> bool:
     return isinstance(expression, Symbol) and expression.base == "w"
-
-
-def generalise(first: Expression, second: Expression, letter: str) -> Expression | None:
-    """Write two expressions as one with an index letter where their subscripts differ.
-
-    Returns None when they differ in anything else.
-
-    Examples
-    --------
-    >>> generalise(Symbol("a", "1"), Symbol("a", "2"), "k")
-    Symbol(base='a', subscript='k', superscript='', case='')
-    """
-    if isinstance(first, Symbol) and isinstance(second, Symbol):
-        if (first.base, first.superscript) != (second.base, second.superscript):
-            return None
-        case = first.case if first.case == second.case else "i"
-        subscript = _common(first.subscript, second.subscript, letter)
-        if subscript is None:
-            return None
-        return Symbol(first.base, subscript, first.superscript, case)
-    if isinstance(first, Number) and isinstance(second, Number):
-        return first if first.value == second.value else None
-    if isinstance(first, Apply) and isinstance(second, Apply):
-        same = first.form is second.form or (
-            first.form.name == second.form.name and first.form.shape == second.form.shape != "infix"
-        )
-        if not same or len(first.arguments) != len(second.arguments):
-            return None
-        merged = [
-            generalise(a, b, letter)
-            for a, b in zip(first.arguments, second.arguments, strict=True)
-        ]
-        kept = tuple(each for each in merged if each is not None)
-        return Apply(first.form, kept) if len(kept) == len(merged) else None
-    return None
-
-
-def _common(first: str, second: str, letter: str) -> str | None:
-    parts = [each.split(",") for each in (first, second)]
-    if len(parts[0]) != len(parts[1]):
-        return None
-    return ",".join(a if a == b else letter for a, b in zip(*parts, strict=True))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backlight.explain.derive import Step
+from backlight.explain.entries import value_at
 from backlight.explain.links import Hop, links
 from backlight.graph.notation import UNICODE, format_number
 from backlight.record import Trace
@@ -14,20 +16,33 @@ from backlight.record import Trace
 if TYPE_CHECKING:
     from backlight.explain.derive import Deriver
 
+MOST_NOTES = 4
 NUDGE = 1e-6
+STEEPEST = 1e4
+"""A rise over the nudge that is steeper than this is a jump."""
 
 
 def kink_notes(trace: Trace, steps: tuple[Step, ...], deriver: Deriver) -> list[str]:
     """Return a sentence for each kink that the listed terms pass exactly."""
     notes = []
+    for hop in _hops(trace, steps, deriver):
+        if at_kink(trace, hop):
+            notes.append(_note(trace, hop, deriver))
+    different = list(dict.fromkeys(notes))
+    more = len(different) - MOST_NOTES
+    return different[:MOST_NOTES] + ([f"{more:,} more kinks are passed."] if more > 0 else [])
+
+
+def _hops(trace: Trace, steps: tuple[Step, ...], deriver: Deriver) -> Iterator[Hop]:
+    """Every single operation on the way of the listed terms."""
     for step in steps:
-        chosen = {term.factors[0].target for term in step.terms if term.factors}
-        for link in links(trace, deriver.symbols, step.entry):
-            if link.target not in chosen:
-                continue
-            for way in link.ways:
-                notes.extend(_note(trace, hop, deriver) for hop in way if at_kink(trace, hop))
-    return list(dict.fromkeys(notes))
+        for term in step.terms:
+            source = step.entry
+            for factor in term.factors:
+                for link in links(trace, deriver.symbols, source):
+                    if link.target == factor.target:
+                        yield from (hop for way in link.ways for hop in way)
+                source = factor.target
 
 
 def at_kink(trace: Trace, hop: Hop) -> bool:
@@ -50,26 +65,41 @@ def _note(trace: Trace, hop: Hop, deriver: Deriver) -> str:
     node = trace.graph.nodes[hop.edge.target]
     assert node.primitive.kink is not None
     symbol = UNICODE.expression(deriver.formulas.symbol(hop.source))
+    value = format_number(value_at(trace, hop.source), 6)
     left, right = one_sided(trace, hop)
     return (
-        f"Kink: {node.primitive.name} at {symbol} has the one-sided derivatives "
-        f"{format_number(left, 6)} (from below) and {format_number(right, 6)} (from above); "
-        f"{node.primitive.kink.convention}."
+        f"Kink: {node.primitive.name} at {symbol} = {value} has {_side(left)} from below and "
+        f"{_side(right)} from above; {node.primitive.kink.convention}."
     )
 
 
+def _side(derivative: float) -> str:
+    return "a jump" if np.isinf(derivative) else f"the derivative {format_number(derivative, 6)}"
+
+
 def one_sided(trace: Trace, hop: Hop) -> tuple[float, float]:
-    """Return the derivatives of one operation by one scalar, from below and from above."""
+    """Return the derivatives of one operation by one scalar, from below and from above.
+
+    A side on which the value jumps has the derivative ±infinity.
+    """
     node = trace.graph.nodes[hop.edge.target]
     operands = [trace.values[k] for k in node.inputs]
     base = operands[hop.edge.position].astype(np.float64)
     results = []
     for sign in (-1.0, 0.0, 1.0):
-        moved = base.copy()
+        moved = base.copy(order="C")
         step = sign * NUDGE * max(1.0, abs(float(base.reshape(-1)[hop.source.flat])))
         moved.reshape(-1)[hop.source.flat] += step
         operands[hop.edge.position] = moved
-        value = node.primitive.evaluate(np, *operands, **node.attributes)
+        with np.errstate(all="ignore"):
+            value = node.primitive.evaluate(np, *operands, **node.attributes)
         results.append((step, float(np.asarray(value).reshape(-1)[hop.target.flat])))
     (down, low), (_, middle), (up, high) = results
-    return round((middle - low) / -down, 5), round((high - middle) / up, 5)
+    return _slope(middle - low, -down), _slope(high - middle, up)
+
+
+def _slope(rise: float, run: float) -> float:
+    slope = rise / run
+    if abs(slope) > STEEPEST:
+        return float(np.copysign(np.inf, slope))
+    return round(slope, 5)

@@ -7,13 +7,15 @@ step is made smaller until the two agree, which a kink near the point can preven
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from backlight.explain.entries import Entry
+from backlight.explain.entries import Entry, dependents
+from backlight.graph.primitive import Array, Kind
 from backlight.ops.convert import CAST
 from backlight.record import Trace
 
@@ -37,6 +39,9 @@ class NumericCheck:
         The engine's derivative.
     ok : bool
         Whether the two agree as well as the errors of both allow.
+    reason : str
+        Why the two cannot be compared (a kink on the way, a value that is not finite); empty
+        when they can.
     """
 
     value: float
@@ -44,12 +49,14 @@ class NumericCheck:
     error: float
     analytic: float
     ok: bool
+    reason: str = ""
 
     @property
     def relative_error(self) -> float:
         """|analytic − numeric| relative to the larger of the two; 0 when both are 0."""
         size = max(abs(self.value), abs(self.analytic))
-        return abs(self.value - self.analytic) / size if size else 0.0
+        with np.errstate(invalid="ignore"):
+            return float(abs(np.float64(self.value) - self.analytic) / size) if size else 0.0
 
 
 def check_entry(trace: Trace, entry: Entry, analytic: float) -> NumericCheck:
@@ -67,16 +74,24 @@ def check_entry(trace: Trace, entry: Entry, analytic: float) -> NumericCheck:
     -------
     NumericCheck
     """
+    for what, number in (("loss", trace.values[trace.output]), ("derivative", analytic)):
+        if not np.isfinite(number):
+            reason = f"the {what} is not finite"
+            return NumericCheck(np.nan, 0.0, np.nan, analytic, False, reason)
+    if entry.node == trace.output:
+        return NumericCheck(1.0, 0.0, 0.0, analytic, analytic == 1.0)
     loss = shifted_loss(trace, entry)
     at = float(trace.values[entry.node].reshape(-1)[entry.flat])
+    size = abs(float(trace.values[trace.output]))
     best: tuple[float, float, float] | None = None
     for relative in STEPS:
         step = relative * max(abs(at), 1.0)
-        value, error = central(loss, step)
-        if best is None or error < best[2]:
+        value, truncation, rounding = central(loss, step, size)
+        error = max(truncation, rounding)
+        if best is None or error < best[2] or best[2] != best[2]:
             best = (value, step, error)
-        if error <= GOOD * abs(value):
-            break
+        if error <= GOOD * abs(value) or truncation <= rounding:
+            break  # a smaller step would only round more
     assert best is not None
     value, step, error = best
     dtype = trace.values[trace.output].dtype
@@ -84,42 +99,66 @@ def check_entry(trace: Trace, entry: Entry, analytic: float) -> NumericCheck:
     rounding = (1e-7 if dtype == np.float64 else 2e-3) * max(abs(analytic), abs(value))
     floor = float(np.finfo(dtype).eps) * max(abs(float(trace.values[trace.output])), 1.0)
     ok = bool(abs(value - analytic) <= 20 * error + rounding + floor)
-    return NumericCheck(value, step, error, analytic, ok)
+    reason = "" if ok else _kink_on_the_way(trace, entry)
+    return NumericCheck(value, step, error, analytic, ok, reason)
 
 
-def central(loss: Callable[[float], float], step: float) -> tuple[float, float]:
-    """Return the extrapolated central difference at 0 and an estimate of its error."""
+def _kink_on_the_way(trace: Trace, entry: Entry) -> str:
+    """Name the first operation behind a scalar that is exactly at a kink, or return ''."""
+    for index in carried_from(trace, entry.node)[0]:
+        node = trace.graph.nodes[index]
+        if node.primitive.kink is None:
+            continue
+        with np.errstate(all="ignore"):
+            operands = [trace.values[k] for k in node.inputs]
+            found = node.primitive.kink.at(np, *operands, **node.attributes)
+        if np.any(found):
+            return f"{node.primitive.name} ({node.name}) is at a kink"
+    return ""
+
+
+def central(
+    loss: Callable[[float], float], step: float, size: float
+) -> tuple[float, float, float]:
+    """Return the extrapolated central difference at 0 and its truncation and rounding errors.
+
+    ``size`` is the magnitude of the loss, whose last digits rounding touches.
+    """
     wide = (loss(step) - loss(-step)) / (2 * step)
     half = step / 2
     narrow = (loss(half) - loss(-half)) / (2 * half)
     value = (4 * narrow - wide) / 3
-    rounding = float(np.finfo(np.float64).eps) * abs(loss(0.0)) / step
-    return value, max(abs(value - narrow) / 4, rounding)
+    rounding = float(np.finfo(np.float64).eps) * size / step
+    return value, abs(value - narrow) / 4, rounding
 
 
 def shifted_loss(trace: Trace, entry: Entry) -> Callable[[float], float]:
-    """Return the loss as a function of how far one scalar is moved, evaluated in float64."""
+    """Return the loss as a function of how far one scalar is moved, evaluated in float64.
+
+    As in the derivative, only uses that carry a gradient see the scalar move: a detached copy and
+    the condition of a choice stay what they are.
+    """
     graph = trace.graph
-    behind = sorted(graph.downstream(entry.node) & graph.upstream(trace.output))
-    values: dict[int, Any] = {}
+    first, entries, rates = first_change(trace, entry)
+    behind, moving = carried_from(trace, first)
+    fixed: dict[int, Any] = {}
     for index in behind:
         for operand in graph.nodes[index].inputs:
-            if operand not in values:
-                values[operand] = _widened(trace.values[operand])
-    values[entry.node] = _widened(trace.values[entry.node])
-    start = values[entry.node]
+            if operand not in fixed:
+                fixed[operand] = _widened(trace.values[operand])
+    start = trace.values[first]
 
     def loss(distance: float) -> float:
-        moved = np.array(start, dtype=np.float64)
-        moved.reshape(-1)[entry.flat] += distance
-        run = dict(values)
-        run[entry.node] = moved
+        moved = np.array(start, dtype=np.float64, order="C")  # so that reshape shares memory
+        moved.reshape(-1)[entries] += distance * rates
+        run = {first: moved}
         with np.errstate(all="ignore"):
             for index in behind:
-                if index == entry.node:
-                    continue
                 node = graph.nodes[index]
-                operands = [run[k] for k in node.inputs]
+                operands = [
+                    run[k] if (k, index, position) in moving else fixed[k]
+                    for position, k in enumerate(node.inputs)
+                ]
                 attributes = node.attributes
                 if node.primitive is CAST and node.dtype.kind == "f":
                     attributes = {"dtype": np.dtype(np.float64)}
@@ -127,6 +166,46 @@ def shifted_loss(trace: Trace, entry: Entry) -> Callable[[float], float]:
         return float(run[trace.output])
 
     return loss
+
+
+def first_change(trace: Trace, entry: Entry) -> tuple[int, Array, Array]:
+    """Where a moved scalar is first felt: a node, its entries that change, and how fast.
+
+    A weight that is only moved about and multiplied into a product changes a few entries of the
+    product, in proportion; the product need not be worked out again as a whole.
+    """
+    while True:
+        edges = trace.outgoing[entry.node]
+        here = entry.node, np.array([entry.flat]), np.ones(1)
+        if len(edges) != 1 or entry.node == trace.output:
+            return here
+        kind = trace.graph.nodes[edges[0].target].primitive.kind
+        if kind not in (Kind.MOVE, Kind.CONTRACT):
+            return here
+        entries, rates = dependents(trace, edges[0], entry.flat)
+        if kind is Kind.CONTRACT:
+            return edges[0].target, entries, rates.astype(np.float64)
+        if len(entries) != 1:
+            return here
+        entry = Entry(edges[0].target, int(entries[0]))
+
+
+def carried_from(trace: Trace, start: int) -> tuple[list[int], set[tuple[int, int, int]]]:
+    """The nodes that a node reaches by uses that carry a gradient, and those uses."""
+    reached = {start}
+    order: list[int] = []
+    moving: set[tuple[int, int, int]] = set()
+    waiting = [start]
+    while waiting:
+        index = heapq.heappop(waiting)
+        if index != start:
+            order.append(index)
+        for edge in trace.outgoing[index]:
+            moving.add((index, edge.target, edge.position))
+            if edge.target not in reached:
+                reached.add(edge.target)
+                heapq.heappush(waiting, edge.target)
+    return order, moving
 
 
 def _widened(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,9 @@ from backlight.explain.entries import (
 from backlight.graph.primitive import Array, Kind, Shape
 from backlight.record import Edge, Trace
 
-MOST_EXPANSIONS = 500_000
+MOST_EXPANSIONS = 50_000
+"""Partial paths continued beyond those that the listed paths need themselves, before the search is
+given up; only NaN gets there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Path:
         return " → ".join(shown)
 
 
-class Paths(list[Path]):
+class Paths(list[Path]):  # a list with the number of all paths and what the others add up to
     """The largest paths by contribution, the largest first.
 
     Attributes
@@ -74,7 +77,7 @@ class Paths(list[Path]):
 
     def __init__(self, found: list[Path], count: float, total: float, exhausted: bool) -> None:
         super().__init__(found)
-        self.count = count
+        self.count: float = count  # type: ignore[assignment]  # the public name
         self.total = total
         self.exhausted = exhausted
         self.remainder = total - sum(path.contribution for path in found)
@@ -99,12 +102,14 @@ def top_paths(trace: Trace, entry: Entry, top: int) -> Paths:
     total = gradient_at(trace, entry) or 0.0
     reach = _Reach(trace, entry.node)
     count = reach.count(entry)
-    order = itertools.count()
+    # Of equal bounds the latest is taken first, so that ties go straight to the output.
+    order = itertools.count(0, -1)
     # A partial path: (scalar, product so far, link to the partial path before).
     start: tuple[Entry, float, Any] = (entry, 1.0, None)
-    queue = [(-reach.bound(entry), next(order), start)]
+    queue = [(-rounded(reach.bound(entry)), next(order), start)]
     found: list[Path] = []
     expansions = 0
+    most = MOST_EXPANSIONS + top * len(trace.graph)
     while queue and len(found) < top:
         _, _, partial = heapq.heappop(queue)
         at, so_far, _ = partial
@@ -112,8 +117,8 @@ def top_paths(trace: Trace, entry: Entry, top: int) -> Paths:
             found.append(_path(trace, partial))
             continue
         expansions += 1
-        if expansions > MOST_EXPANSIONS:
-            return Paths(found, count, total, False)
+        if expansions > most:
+            return Paths(_sorted(found), count, total, False)
         for use in uses(trace, at):
             target = use.edge.target
             for flat, local in zip(use.entries.tolist(), use.locals.tolist(), strict=True):
@@ -123,8 +128,25 @@ def top_paths(trace: Trace, entry: Entry, top: int) -> Paths:
                     continue
                 bound = abs(value) * ahead
                 item = (Entry(target, flat), value, (partial, float(local)))
-                heapq.heappush(queue, (-(np.inf if np.isnan(bound) else bound), next(order), item))
-    return Paths(found, count, total, True)
+                heapq.heappush(queue, (-rounded(bound), next(order), item))
+    return Paths(_sorted(found), count, total, True)
+
+
+def rounded(bound: float) -> float:
+    """Round to nine digits, so that equal paths tie in spite of rounding.
+
+    NaN counts as the largest of all.
+    """
+    if not math.isfinite(bound):
+        return math.inf
+    mantissa, exponent = math.frexp(bound)
+    return math.ldexp(round(mantissa, 9), exponent)
+
+
+def _sorted(found: list[Path]) -> list[Path]:
+    size = [abs(path.contribution) for path in found]
+    order = sorted(range(len(found)), key=lambda k: -math.inf if size[k] != size[k] else -size[k])
+    return [found[k] for k in order]
 
 
 class _Reach:
@@ -290,7 +312,10 @@ def _contract_back(trace: Trace, edge: Edge, upstream: Array, maximum: bool) -> 
     factor = np.abs(trace.values[node.inputs[1 - edge.position]]).astype(np.float64)
     if not maximum:
         ones = np.ones_like(factor)
-        return np.einsum(upstream, list(result), ones, list(other), list(own), optimize=True)
+        found: Array = np.einsum(
+            upstream, list(result), ones, list(other), list(own), optimize=True
+        )
+        return found
     # A product in which sums become maxima, one value of the summed labels at a time.
     summed = [label for label in result if label not in own]
     shape = trace.graph.nodes[edge.source].shape

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from backlight.explain.sections import Equation, Section
-from backlight.graph.notation import LATEX, MATHML, UNICODE, latex_escape
+from backlight.graph.notation import LATEX, MATHML, UNICODE, latex_escape, printable
 
 WIDTH = 96
+
+
+def finite(data: Any) -> Any:
+    """Return JSON data with NaN and infinities as the strings that the trace schema uses."""
+    if isinstance(data, dict):
+        return {key: finite(each) for key, each in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [finite(each) for each in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return "NaN" if data != data else "Infinity" if data > 0 else "-Infinity"
+    return data
 
 
 def as_text(title: str, sections: Sequence[Section], footer: Sequence[str]) -> str:
@@ -21,7 +34,7 @@ def as_text(title: str, sections: Sequence[Section], footer: Sequence[str]) -> s
             lines.extend(f"  {line}" for line in _text_lines(equation, section.stacked))
         lines.append("")
     lines.extend(footer)
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(map(printable, lines)).rstrip() + "\n"
 
 
 def _text_lines(equation: Equation, stacked: bool) -> list[str]:
@@ -37,9 +50,39 @@ def _text_lines(equation: Equation, stacked: bool) -> list[str]:
     if not stacked and len(one) <= WIDTH:
         return [one]
     pad = " " * (len(indent) + len(head))
-    lines = [f"{indent}{head}{sign}{parts[0]}"]
-    lines.extend(f"{pad} = {part}" for part in parts[1:])
+    lines = []
+    for number, part in enumerate(parts):
+        start = f"{pad} = " if number else f"{indent}{head}{sign}"
+        first, *rest = wrapped(part, WIDTH - len(start))
+        lines.append(start + first)
+        lines.extend(f"{' ' * (len(start) - 2)}{each}" for each in rest)
     lines[-1] += remark
+    return lines
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Break a long sum before its plus and minus signs, never inside brackets.
+
+    Examples
+    --------
+    >>> wrapped("a·b + (c + d) − e", 12)
+    ['a·b', '+ (c + d)', '− e']
+    """
+    pieces, depth, start = [], 0, 0
+    for place, each in enumerate(text):
+        depth += (each in "([⌊⌈") - (each in ")]⌋⌉")
+        if depth == 0 and place and text[place : place + 3] in (" + ", " − "):
+            pieces.append(text[start:place])
+            start = place + 1
+    pieces.append(text[start:])
+    if len(text) <= width or text.startswith("Σ"):
+        return [text]
+    lines = [pieces[0]]
+    for piece in pieces[1:]:
+        if len(lines[-1]) + 1 + len(piece) <= width:
+            lines[-1] += f" {piece}"
+        else:
+            lines.append(piece)
     return lines
 
 
@@ -61,28 +104,32 @@ def as_latex(title: str, sections: Sequence[Section]) -> str:
             rows.append(f"  {left} &= {joint.join(parts)}")
         body = " \\\\\n".join(rows)
         blocks.append(
-            f"% {section.title}\n\\begin{{align*}}\n{body}\n\\end{{align*}}"
+            f"% {printable(section.title)}\n\\begin{{align*}}\n{body}\n\\end{{align*}}"
         )
     return "\n".join(blocks) + "\n"
 
 
 def as_html(title: str, sections: Sequence[Section], footer: Sequence[str]) -> str:
     """Write sections as an HTML fragment with MathML."""
-    parts = [f'<section class="backlight-derivation"><h3>{html.escape(title)}</h3>']
+    parts = [f'<section class="backlight-derivation"><h3>{_safe(title)}</h3>']
     for section in sections:
-        parts.append(f"<h4>{html.escape(section.title)}</h4>")
-        parts.extend(f"<p>{html.escape(note)}</p>" for note in section.notes if note)
+        parts.append(f"<h4>{_safe(section.title)}</h4>")
+        parts.extend(f"<p>{_safe(note)}</p>" for note in section.notes if note)
         rows = [_html_row(each) for each in section.equations]
         if rows:
             parts.append(f"<div>{''.join(rows)}</div>")
-    parts.extend(f"<p>{html.escape(line)}</p>" for line in footer if line)
+    parts.extend(f"<p>{_safe(line)}</p>" for line in footer if line)
     parts.append("</section>")
     return "\n".join(parts)
 
 
 def _html_row(equation: Equation) -> str:
     left = "" if equation.left is None else MATHML.expression(equation.left)
-    label = f"<mtext>{html.escape(equation.label)}&#160;</mtext>" if equation.label else ""
+    label = f"<mtext>{_safe(equation.label)}&#160;</mtext>" if equation.label else ""
     right = "".join(f"<mo>=</mo>{MATHML.expression(each)}" for each in equation.right)
-    remark = f" <small>{html.escape(equation.remark)}</small>" if equation.remark else ""
+    remark = f" <small>{_safe(equation.remark)}</small>" if equation.remark else ""
     return f"<p><math><mrow>{label}{left}{right}</mrow></math>{remark}</p>"
+
+
+def _safe(text: str) -> str:
+    return html.escape(printable(text))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backlight.explain.common import Indices, common_form
 from backlight.explain.derive import Definition, Step, Term
-from backlight.explain.formulas import DIGITS, generalise
+from backlight.explain.formulas import DIGITS, shortest
 from backlight.graph.notation import (
     ADD,
     CHAIN,
@@ -73,10 +74,7 @@ def forward_section(definitions: Sequence[Definition]) -> Section:
     equations = []
     for each in definitions:
         value = Number(each.value, DIGITS)
-        right = [each.symbolic]
-        if each.numeric not in (each.symbolic, value):
-            right.append(each.numeric)
-        equations.append(Equation(each.symbol, (*right, value)))
+        equations.append(Equation(each.symbol, distinct(each.symbolic, each.numeric, value)))
     return Section("Forward pass: the values", equations=tuple(equations))
 
 
@@ -84,9 +82,11 @@ def step_section(loss: Symbol, step: Step, number: int, count: int) -> Section:
     """Write one step: the derivative as a chain or as a sum of chains."""
     heading = f"Step {number} of {count}" if count > 1 else "Backward pass"
     left = partial_of(loss, step.symbol)
-    value = Number(step.value)
+    value = Number(shortest(step.value))
     if not step.terms:
-        note = "Nothing that the loss depends on uses it." if step.count == 0 else ""
+        note = "Nothing that the loss depends on uses it."
+        if step.symbol == loss:
+            note = "The derivative of the loss by itself is 1."
         return Section(heading, (note,), (Equation(left, (value,)),))
     if step.count == 1:
         return Section(
@@ -108,8 +108,8 @@ def step_section(loss: Symbol, step: Step, number: int, count: int) -> Section:
         )
     equations.append(Equation(None, (value,), "total"))
     note = (
-        f"{UNICODE.expression(step.symbol)} acts on the loss in {step.count:,} ways; the chain rule "
-        f"adds them up."
+        f"{UNICODE.expression(step.symbol)} acts on the loss in {step.count:,} ways; "
+        f"the chain rule adds them up."
     )
     return Section(heading, (note, *_skipped_notes(step)), tuple(equations))
 
@@ -135,12 +135,20 @@ def _single(loss: Symbol, left: Expression, term: Term, value: Number) -> Equati
     right = [chain_of(_partials(loss, term)), chain_of(_symbolic(loss, term))]
     if not term.skipped:
         right.append(chain_of(_numeric(term)))
-    unique: list[Expression] = []
-    for each in right:
-        if not unique or each != unique[-1]:
-            unique.append(each)
     # A chain without any formula of its own ends at the number at once.
-    return Equation(left, (*(each for each in unique if each != left), value))
+    return Equation(left, distinct(*(each for each in right if each != left), value))
+
+
+def distinct(*sides: Expression) -> tuple[Expression, ...]:
+    """Leave out a side of an equation that reads like the one before it."""
+    kept: list[Expression] = []
+    texts: list[str] = []
+    for each in sides:
+        text = UNICODE.expression(each)
+        if not texts or text != texts[-1]:
+            kept.append(each)
+            texts.append(text)
+    return tuple(kept)
 
 
 def _listed(loss: Symbol, term: Term) -> Equation:
@@ -151,9 +159,8 @@ def _listed(loss: Symbol, term: Term) -> Equation:
     if not term.skipped:
         right.append(chain_of(_numeric(term)))
     assert end is not None
-    return Equation(
-        over if over != loss else None, (*right, Number(term.contribution, DIGITS)), label
-    )
+    sides = distinct(*right, Number(term.contribution, DIGITS))
+    return Equation(over if over != loss else None, sides, label)
 
 
 def _partials(loss: Symbol, term: Term) -> list[Expression]:
@@ -189,24 +196,23 @@ def _with_gap(parts: list[Expression], term: Term) -> list[Expression]:
 
 def _common(loss: Symbol, step: Step) -> tuple[Expression, ...] | None:
     """Write all terms as one with an index, when they differ in nothing else."""
-    if any(term.skipped for term in step.terms):
+    whole = step.count == len(step.terms)
+    if any(term.skipped for term in step.terms) or not (whole or step.axes):
         return None
+    terms = step.terms if whole else tuple(map(_first_factor, step.terms))
     written = []
     for write in (_partials, _symbolic):
-        merged: Expression | None = chain_of(write(loss, step.terms[0]))
-        for term in step.terms[1:]:
-            if merged is None:
-                return None
-            merged = generalise(merged, chain_of(write(loss, term)), "j")
+        indices = Indices()
+        merged = common_form([chain_of(write(loss, term)) for term in terms], indices)
         if merged is None:
             return None
-        written.append(Apply(summation(_index_of(step)), (merged,)))
+        if not (indices.complete(step.count) if whole else len(indices) == step.axes):
+            return None
+        written.append(Apply(summation(indices.label), (merged,)))
     return tuple(written) if written[0] != written[1] else (written[0],)
 
 
-def _index_of(step: Step) -> str:
-    """The index that a sum runs over: j for nodes, i for the examples of a batch."""
-    symbols = [term.factors[0].of for term in step.terms]
-    nodes = len({symbol.subscript for symbol in symbols}) > 1
-    cases = len({symbol.case for symbol in symbols}) > 1
-    return ", ".join(letter for letter, used in (("i", cases), ("j", nodes)) if used) or "j"
+def _first_factor(term: Term) -> Term:
+    """Cut a chain after its first factor, which has the same form in all terms of a sum."""
+    first = term.factors[0]
+    return Term(term.factors[:1], first.target, first.of, 0.0, term.contribution)

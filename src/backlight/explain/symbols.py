@@ -15,6 +15,7 @@ from backlight.graph.notation import Symbol
 from backlight.graph.primitive import Kind
 from backlight.graph.scope import Scope
 from backlight.ops.leaf import CONSTANT, INPUT, PARAMETER
+from backlight.ops.move import PERMUTE
 from backlight.record import Trace
 
 
@@ -32,17 +33,22 @@ class Symbols:
         Nodes that derivations show; the others are passed through.
     legend : tuple of str
         What the symbols stand for in the program.
+    indexed : bool
+        Whether entries get subscripts; without, everything is at one entry.
     """
 
     bases: dict[int, Symbol]
     batched: frozenset[int]
     visible: frozenset[int]
     legend: tuple[str, ...] = field(default=())
+    indexed: bool = True
 
     def of(self, trace: Trace, entry: Entry) -> Symbol:
         """Return the symbol of one scalar."""
         node = trace.graph.nodes[entry.node]
         base = self.bases[entry.node]
+        if not self.indexed:
+            return base
         index = coordinates(entry.flat, node.shape)
         case = ""
         if entry.node in self.batched and index:
@@ -82,14 +88,27 @@ def _choose(trace: Trace, fold: bool) -> Symbols:
     for index, node in enumerate(graph.nodes):
         if index not in bases:
             bases[index] = Symbol(_short(node))
-    if not graph.nodes[trace.output].named and "L" not in {node.name for node in graph.nodes}:
+    if not graph.nodes[trace.output].named and "L" not in {each.base for each in bases.values()}:
         bases[trace.output] = Symbol("L")
+    _make_distinct(graph, bases)
     return Symbols(
         bases,
         frozenset(_batched(graph)),
         frozenset(_visible(trace, fold, {layer.product for layer in layers if layer.bias})),
         tuple(legend),
     )
+
+
+def _make_distinct(graph: Graph, bases: dict[int, Symbol]) -> None:
+    """Give nodes that would look the same their full names, which are unique."""
+    alike: dict[Symbol, list[int]] = {}
+    for index, symbol in bases.items():
+        alike.setdefault(symbol, []).append(index)
+    for symbol, indices in alike.items():
+        if len(indices) > 1:
+            for index in indices:
+                if not symbol.superscript:
+                    bases[index] = Symbol(graph.nodes[index].name)
 
 
 def _short(node: Node) -> str:
@@ -110,7 +129,7 @@ class DenseLayer:
 
 def dense_layers(graph: Graph) -> list[DenseLayer]:
     """Find the dense layers of a network: products with a module's weight parameter."""
-    found = []
+    found: list[DenseLayer] = []
     for index, node in enumerate(graph.nodes):
         if node.primitive.kind is not Kind.CONTRACT:
             continue
@@ -160,14 +179,14 @@ def _activation(graph: Graph, output: int) -> int | None:
     if not following:
         return None
     first = graph.nodes[following[0][0]]
-    composite = _outer_composite(first.scope)
+    composite = outer_composite(first.scope)
     if composite is None:
         alone = len(following) == 1 and first.primitive.kind is Kind.ELEMENTWISE
         return following[0][0] if alone and len(first.inputs) == 1 else None
     inside = [
         index
         for index in range(output + 1, len(graph.nodes))
-        if _outer_composite(graph.nodes[index].scope) is composite
+        if outer_composite(graph.nodes[index].scope) is composite
     ]
     last = inside[-1]
     if any(target not in inside for target, _ in following):
@@ -175,7 +194,7 @@ def _activation(graph: Graph, output: int) -> int | None:
     return last if graph.nodes[last].shape == graph.nodes[output].shape else None
 
 
-def _outer_composite(scope: Scope | None) -> Scope | None:
+def outer_composite(scope: Scope | None) -> Scope | None:
     """The outermost composite around a node, up to the module that it is in."""
     found = None
     while scope is not None and scope.kind != "module":
@@ -190,7 +209,7 @@ def _visible(trace: Trace, fold: bool, hidden_products: set[int]) -> set[int]:
     graph = trace.graph
     last_inside: dict[int, int] = {}
     for index, node in enumerate(graph.nodes):
-        composite = _outer_composite(node.scope)
+        composite = outer_composite(node.scope)
         if composite is not None:
             last_inside[id(composite)] = index
     shown = set()
@@ -203,7 +222,7 @@ def _visible(trace: Trace, fold: bool, hidden_products: set[int]) -> set[int]:
         if node.primitive.kind is Kind.LEAF or node.named:
             shown.add(index)
             continue
-        composite = _outer_composite(node.scope)
+        composite = outer_composite(node.scope)
         if fold and composite is not None and last_inside[id(composite)] != index:
             continue
         moves = node.primitive.kind is Kind.MOVE or (
@@ -213,6 +232,21 @@ def _visible(trace: Trace, fold: bool, hidden_products: set[int]) -> set[int]:
             continue
         shown.add(index)
     return shown
+
+
+def _keeps_examples(graph: Graph, node: Node, position: int) -> bool:
+    """Whether the first axis of a node counts what the first axis of one operand counts."""
+    shape = graph.nodes[node.inputs[position]].shape
+    if not node.shape or node.shape[0] != shape[0]:
+        return False
+    if node.primitive.kind is Kind.ELEMENTWISE:
+        return len(node.shape) == len(shape)
+    if node.primitive.kind is Kind.CONTRACT:
+        labels = node.attributes["right" if position else "left"]
+        return bool(labels[0] == node.attributes["result"][0])
+    if node.primitive.kind is Kind.REDUCE:
+        return 0 not in node.attributes["axes"]
+    return node.primitive is not PERMUTE or node.attributes["axes"][0] == 0
 
 
 def _batched(graph: Graph) -> set[int]:
@@ -225,8 +259,8 @@ def _batched(graph: Graph) -> set[int]:
                 found.add(index)
                 sizes[index] = node.shape[0]
             continue
-        for operand in node.inputs:
-            if operand in found and node.shape and node.shape[0] == sizes[operand]:
+        for position, operand in enumerate(node.inputs):
+            if operand in found and _keeps_examples(graph, node, position):
                 found.add(index)
                 sizes[index] = node.shape[0]
                 break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,38 +12,22 @@ from backlight.differentiate.reverse import contribute
 from backlight.errors import UsageError
 from backlight.explain.derivation import Derivation
 from backlight.explain.entries import Entry
-from backlight.explain.formulas import combine
+from backlight.explain.formulas import constant
+from backlight.explain.matrices import Written, add, matrix_expression
 from backlight.explain.numeric import NumericCheck, check_entry
-from backlight.explain.render import as_html, as_latex, as_text
+from backlight.explain.remarks import cut_notes
+from backlight.explain.render import as_html, as_latex, as_text, finite
 from backlight.explain.sections import Equation, Section, partial_of
 from backlight.explain.symbols import Symbols, symbols_of
-from backlight.graph.notation import (
-    ADD,
-    UNICODE,
-    Apply,
-    Expression,
-    Form,
-    Number,
-    Precedence,
-    Symbol,
-    fence,
-    infix,
-    postfix,
-)
+from backlight.graph.notation import UNICODE, Expression, Number, Symbol
 from backlight.graph.primitive import Array, Kind
-from backlight.ops.arithmetic import MUL
-from backlight.ops.convert import CAST
 from backlight.ops.leaf import CONSTANT, INPUT
-from backlight.ops.move import PERMUTE
 from backlight.record import Edge, Trace, array_text
-from backlight.tensor import Tensor, leaf, literal, quiet, record
-from backlight.trace import history
+from backlight.tensor import leaf, literal, quiet, record
 
-MATRIX_PRODUCT = infix("@", r"\,", Precedence.PRODUCT)
-HADAMARD = infix("⊙", r"\odot", Precedence.PRODUCT, associative=True)
-TRANSPOSE: Form = postfix("ᵀ", r"^{\mathsf{T}}")
-IVERSON = fence("[", "]", "[", "]")
 DEEPEST = 6
+MOST_TERMS = 6
+"""Uses of one tensor whose contributions are written out."""
 CHECKED = 3
 """Entries that are compared with finite differences: those of largest magnitude."""
 
@@ -121,7 +104,7 @@ class TensorDerivation:
                 continue
             if index not in self._symbols.visible and index != self.node:
                 continue
-            formula = self.gradient_formula(index)
+            formula = self.gradient_formula(index).expression
             gradient = self.trace.gradients[index]
             assert gradient is not None
             shown = Symbol(array_text(gradient))
@@ -130,29 +113,45 @@ class TensorDerivation:
         if dropped > 0:
             gap = Equation(None, (Symbol("…"),), f"{dropped:,} more")
             equations = [*equations[:20], gap, *equations[-20:]]
-        note = "Gradients of later nodes come first, because the earlier ones need them."
-        return (Section("Backward pass", (note,), tuple(equations), True),)
+        notes = (
+            "Gradients of later nodes come first, because the earlier ones need them.",
+            "Names stand for whole arrays; ⊙ and functions go entry by entry, @ is for matrices.",
+        )
+        return (Section("Backward pass", notes, tuple(equations), True),)
 
-    def gradient_formula(self, index: int, depth: int = 0) -> Expression:
+    def gradient_formula(self, index: int, depth: int = 0) -> Written:
         """Write a node's gradient as the sum of what its uses contribute."""
-        terms = []
-        for edge in self.trace.outgoing[index]:
-            upstream = self._upstream(edge.target, depth)
-            terms.append(self._contribution(edge, upstream))
-        if not terms:
-            return Number(0.0)
-        total = terms[0]
-        for each in terms[1:]:
-            total = Apply(ADD, (total, each))
-        return total
+        edges = self.trace.outgoing[index]
+        shape = self.trace.graph.nodes[index].shape
+        gap = [Written(Symbol("…"), shape)] if len(edges) > MOST_TERMS else []
+        shown = (*edges[: MOST_TERMS - 1], edges[-1]) if gap else edges
+        terms = [self._contribution(edge, self._upstream(edge.target, depth)) for edge in shown]
+        return add([*terms[:-1], *gap, *terms[-1:]])
 
-    def _upstream(self, target: int, depth: int) -> Expression:
-        hidden = target not in self._symbols.visible and target != self.trace.output
+    def _upstream(self, target: int, depth: int) -> Written:
+        if target == self.trace.output:
+            return Written(Number(1.0), ())
+        hidden = target not in self._symbols.visible
         if hidden and depth < DEEPEST and len(self.trace.outgoing[target]) <= 2:
             return self.gradient_formula(target, depth + 1)
-        return self._gradient(target)
+        return Written(self._gradient(target), self.trace.graph.nodes[target].shape)
 
-    def _contribution(self, edge: Edge, upstream: Expression) -> Expression:
+    def _operand(self, index: int, depth: int = 0) -> Written:
+        """Write a forward value: its symbol when it is shown, what it is made of otherwise."""
+        node = self.trace.graph.nodes[index]
+        if node.primitive is CONSTANT and node.shape == ():
+            return Written(constant(float(self.trace.values[index])), ())
+        made = node.primitive.kind is Kind.ELEMENTWISE and node.inputs
+        if index in self._symbols.visible or depth >= DEEPEST or not made:
+            return Written(self._symbol(index), node.shape)
+        operands = [self._operand(k, depth + 1) for k in node.inputs]
+        with quiet():
+            leaves = [leaf(INPUT, self.trace.graph.nodes[k].spec) for k in node.inputs]
+            again = record(node.primitive, leaves, node.attributes)
+        given = {each.serial: made for each, made in zip(leaves, operands, strict=True)}
+        return matrix_expression(again, given)
+
+    def _contribution(self, edge: Edge, upstream: Written) -> Written:
         """Run one backward rule on placeholders and write what it builds."""
         graph = self.trace.graph
         node = graph.nodes[edge.target]
@@ -169,13 +168,13 @@ class TensorDerivation:
             consumer = record(node.primitive, operands, node.attributes)
             above = leaf(INPUT, node.spec)
             value = contribute(consumer, edge.position, above).value
-        given: dict[int, Expression] = {
-            each.serial: self._symbol(k)
+        given = {
+            each.serial: self._operand(k)
             for each, k in zip(operands, node.inputs, strict=True)
             if each.known_value is None
         }
         given[above.serial] = upstream
-        given[consumer.serial] = self._symbol(edge.target)
+        given[consumer.serial] = self._operand(edge.target)
         return matrix_expression(value, given)
 
     @cached_property
@@ -202,14 +201,28 @@ class TensorDerivation:
     @cached_property
     def footer(self) -> tuple[str, ...]:
         """Names and the numeric check in sentences."""
-        checks = self.numeric
-        good = sum(each.ok for each in checks)
-        worst = max((each.relative_error for each in checks), default=0.0)
-        mark = "✓" if good == len(checks) else "✗"
         return (
-            f"{mark} numeric check: {good} of the {len(checks)} entries of largest magnitude agree "
-            f"with central differences; largest relative difference {worst:.1e}.",
-            f"One entry: bl.explain(loss, …, index=(…)) derives it node by node.",
+            *cut_notes(self.trace, Entry(self.node, 0), fold=self.fold),
+            self.badge,
+            "One entry: bl.explain(loss, …, index=(…)) derives it node by node.",
+        )
+
+    @property
+    def badge(self) -> str:
+        """The numeric check in one line."""
+        checks = self.numeric
+        if not checks:
+            return "– numeric check: there are no entries to compare."
+        reasons = [each.reason for each in checks if each.reason]
+        if len(reasons) == len(checks):
+            return f"– numeric check: cannot be compared, because {reasons[0]}."
+        compared = [each for each in checks if not each.reason]
+        good = sum(each.ok for each in compared)
+        worst = max(each.relative_error for each in compared)
+        mark = "✓" if good == len(compared) else "✗"
+        return (
+            f"{mark} numeric check: {good} of {len(compared)} entries, those of largest "
+            f"magnitude, agree with central differences; largest relative difference {worst:.1e}."
         )
 
     def text(self) -> str:
@@ -227,7 +240,7 @@ class TensorDerivation:
     def to_dict(self) -> dict[str, Any]:
         """Return the derivation as plain JSON data, schema ``backlight.gradient`` version 1."""
         write = UNICODE.expression
-        return {
+        written = {
             "format": "backlight.gradient",
             "version": 1,
             "target": self.name,
@@ -242,12 +255,20 @@ class TensorDerivation:
                 for each in section.equations
             ],
             "numeric": [
-                {"value": each.value, "analytic": each.analytic, "step": each.step,
-                 "error": each.error, "ok": each.ok}
+                {
+                    "value": each.value,
+                    "analytic": each.analytic,
+                    "step": each.step,
+                    "error": each.error,
+                    "ok": each.ok,
+                    "reason": each.reason,
+                }
                 for each in self.numeric
-            ],  # fmt: skip
+            ],
             "latex": self.latex(),
         }
+        plain: dict[str, Any] = finite(written)
+        return plain
 
     def __str__(self) -> str:
         return self.text()
@@ -261,62 +282,3 @@ class TensorDerivation:
             "text/html": self.html(),
             "text/latex": self.latex(),
         }
-
-
-def matrix_expression(output: Tensor, given: Mapping[int, Expression]) -> Expression:
-    """Write what a rule built out of placeholders in matrix notation."""
-    known: dict[int, Expression] = dict(given)
-    for each in history([output]):
-        if each.serial in known:
-            continue
-        if each.primitive is CONSTANT:
-            known[each.serial] = Number(float(each.value.reshape(-1)[0]))
-            continue
-        arguments = [known[operand.serial] for operand in each.inputs]
-        known[each.serial] = _written(each, arguments)
-    return known[output.serial]
-
-
-def _written(tensor: Tensor, arguments: Sequence[Expression]) -> Expression:
-    primitive = tensor.primitive
-    if primitive is CAST:
-        boolean = tensor.inputs[0].dtype.kind == "b"
-        return Apply(IVERSON, tuple(arguments)) if boolean else arguments[0]
-    if primitive is PERMUTE:
-        return Apply(TRANSPOSE, tuple(arguments))
-    if primitive.kind is Kind.MOVE and len(arguments) == 1:
-        return arguments[0]
-    if primitive.kind is Kind.CONTRACT:
-        return product_of(tensor, arguments[0], arguments[1])
-    if any(isinstance(each, Number) and each.value == 1.0 for each in arguments):
-        return combine(primitive, arguments)
-    both = all(operand.shape != () for operand in tensor.inputs)
-    if primitive is MUL and both:
-        return Apply(HADAMARD, tuple(arguments))
-    return combine(primitive, arguments)
-
-
-def product_of(tensor: Tensor, left: Expression, right: Expression) -> Expression:
-    """Write a contraction as a matrix product with transposes where it is one."""
-    labels = (tensor.attributes["left"], tensor.attributes["right"])
-    result = tensor.attributes["result"]
-    if any(isinstance(each, Number) and each.value == 1.0 for each in (left, right)):
-        return right if isinstance(left, Number) else left
-    if len(result) == 2 and len(labels[0]) <= 2 and len(labels[1]) <= 2:
-        sides = [(labels[0], left), (labels[1], right)]
-        if result[0] not in labels[0]:
-            sides.reverse()
-        (first, a), (second, b) = sides
-        if first[:1] != result[:1]:
-            a = Apply(TRANSPOSE, (a,))
-        if second[-1:] != result[-1:] or (len(second) == 1 and len(first) == 1):
-            b = Apply(TRANSPOSE, (b,))
-        return Apply(MATRIX_PRODUCT, (a, b))
-    if len(result) == 1 and sorted((len(labels[0]), len(labels[1]))) == [1, 2]:
-        vector_first = len(labels[0]) == 1
-        matrix_labels = labels[1] if vector_first else labels[0]
-        matrix, vector = (right, left) if vector_first else (left, right)
-        if matrix_labels[0] == result[0]:
-            return Apply(MATRIX_PRODUCT, (matrix, vector))
-        return Apply(MATRIX_PRODUCT, (Apply(TRANSPOSE, (matrix,)), vector))
-    return Apply(MATRIX_PRODUCT, (left, right))

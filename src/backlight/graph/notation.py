@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -236,7 +237,7 @@ def chain() -> Form:
     """Return the form of a chain of factors, ``2s · 1 · x``, ones and all."""
 
     def write(writer: Writer, arguments: Sequence[Expression]) -> Piece:
-        texts = []
+        texts: list[str] = []
         for each in arguments:
             text = writer.bracketed(each, Precedence.PRODUCT, signed=bool(texts))
             # A factor such as −2·x keeps its sign in brackets after the first place.
@@ -279,6 +280,8 @@ def format_number(value: float, digits: int | None = None) -> str:
     return mantissa.replace("-", "−")
 
 
+_CALLED = re.compile(r"[^\W\d]\w*′?\(")
+"""A name with an opening bracket: a function and its arguments."""
 _SUBSCRIPTS = str.maketrans("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 _SUPERSCRIPTS = str.maketrans("0123456789+-−=()nijkLT", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱʲᵏᴸᵀ")
 
@@ -343,7 +346,9 @@ class Writer:
         return " · ".join(texts)
 
     def juxtapose(self, left: str, right: str) -> str:
-        return f"{left}{right}" if not right[:1].isdigit() else f"{left}·{right}"
+        # 2x and 2(x + 1), but 2·3² and 2·exp(x)
+        apart = right[:1].isdigit() or _CALLED.match(right)
+        return f"{left}·{right}" if apart else f"{left}{right}"
 
     def prefix(self, unicode: str, latex: str, text: str) -> str:
         return f"{unicode}{text}"

@@ -87,10 +87,9 @@ def choose(spec: MatmulSpec, m: int, n: int, k: int, unit: VectorUnit | None = N
     full = unit.bits // (8 * spec.itemsize)
     lanes = min(full, max(16 // spec.itemsize, 1 << (n - 1).bit_length() if n else 1))
     rows, vectors = _register_block(m, -(-n // lanes), unit)
-    if spec.m is not None:
-        rows = max(min(rows, spec.m), 1)
     dot = _dots(spec, m, n, k, full)
-    if dot is not None and _dot_work(m, n, k, full) < _panel_work(m, n, k, (rows, vectors, lanes)):
+    block = (rows, vectors, lanes)
+    if dot is not None and 1.5 * _dot_work(m, n, k, full) < _panel_work(m, n, k, block):
         return dot
     columns = vectors * lanes
     layout = Layout.PANEL if _packs(spec, (m, n, k), rows, columns, unit) else Layout.DIRECT
@@ -135,8 +134,10 @@ def _packs(
     m, n, k = sizes
     if spec.transpose_b:
         return True
-    if unit.bits < 256 and n % columns:
-        return True  # without masks in hardware, masked loads are branches
+    if n % columns and (n < columns / 2 or unit.bits < 256):
+        # Without masks in hardware a masked load is a row of branches; and a few columns are not
+        # worth compiling a block with masks for.
+        return True
     if m <= 2 * rows:
         return False
     stride = (spec.ldb or n) * spec.itemsize
