@@ -70,3 +70,12 @@ def test_a_result_is_refused_with_the_remedy(again):
     square = w * w
     with pytest.raises(UsageError, match=r"square is the result of mul .* keep its \.value"):
         again(square)
+
+
+@pytest.mark.parametrize("again", WAYS)
+def test_a_trace_is_copied_with_all_its_numbers(again):
+    w = bl.param([1.0, 3.0])
+    trace = bl.record(bl.sum(bl.exp(w) * 2.0))
+    other = again(trace)
+    assert other.to_json() == trace.to_json()
+    assert bl.explain(other, "w", index=(1,)).value == bl.explain(trace, "w", index=(1,)).value

@@ -183,9 +183,18 @@ DATA = json.loads(
 )
 PLACES = places(DATA)
 ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 40), st.sampled_from([10**30, -(10**30), 2**40]),
-    st.floats(), st.text(max_size=6), st.just([]), st.just({}), st.just([[1]]),
-    st.just({"tuple": [1, 2]}), st.just({"dtype": "complex128"}), st.just({"float": "x"}),
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 40),
+    st.sampled_from([10**30, -(10**30), 2**40]),
+    st.floats(),
+    st.text(max_size=6),
+    st.just([]),
+    st.just({}),
+    st.just([[1]]),
+    st.just({"tuple": [1, 2]}),
+    st.just({"dtype": "complex128"}),
+    st.just({"float": "x"}),
     st.sampled_from(["NaN", "float64", "int64", "object", "U10", "add", "sum", "parameter"]),
     st.just({"dtype": "float64", "shape": [2**30, 2**30], "data": []}),
     st.just({"dtype": "float64", "shape": [-1], "base64": ""}),

@@ -6,6 +6,7 @@ typed in formulas.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -123,13 +124,14 @@ def primitive(
             raise UsageError(f"{name} is a built-in primitive; choose another name.")
         REGISTRY.remove(name)  # running a notebook's cell again defines it again
     count = len(partials) if partials is not None else int(inputs or 0)
+    counted = _array_of(name, evaluate)
     form = function(formula) if isinstance(formula, str) else formula
-    rule = specify or (_elementwise(name, count) if vjp is None else _tried(name, evaluate, count))
+    rule = specify or (_elementwise(name, count) if vjp is None else _tried(name, counted, count))
     made = Primitive(
         name,
         Kind.ELEMENTWISE if partials is not None else Kind.CUSTOM,
         rule,
-        evaluate,
+        counted,
         partials=None if partials is None else tuple(partials),
         transposes=None if vjp is None else _transposes(name, vjp, count),
         formula=form,
@@ -140,6 +142,26 @@ def primitive(
     )
     _USERS.add(name)
     return CustomOperation(REGISTRY.add(made))
+
+
+def _array_of(name: str, evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a user's rule return a Python number, and name the operation when it returns none."""
+    if not callable(evaluate):
+        raise UsageError(f"{name} needs a function that evaluates it, not {evaluate!r}.")
+
+    @functools.wraps(evaluate)
+    def run(xp: Any, *arrays: Any, **attributes: Any) -> Any:
+        value = evaluate(xp, *arrays, **attributes)
+        if isinstance(value, (bool, int, float)):
+            value = np.asarray(value)
+        if not hasattr(value, "dtype"):
+            raise DtypeError(
+                f"{name} gave a value of type {type(value).__name__}; its evaluate function must "
+                f"return an array or a number."
+            )
+        return value
+
+    return run
 
 
 def _elementwise(name: str, count: int) -> Callable[..., Spec]:
@@ -157,8 +179,8 @@ def _tried(name: str, evaluate: Callable[..., Any], count: int) -> Callable[...,
     def specify(*specs: Spec, **attributes: Any) -> Spec:
         _check_count(name, specs, count)
         with np.errstate(all="ignore"):
-            value = np.asarray(
-                evaluate(np, *[np.zeros(spec.shape, spec.dtype) for spec in specs], **attributes)
+            value = evaluate(
+                np, *[np.zeros(spec.shape, spec.dtype) for spec in specs], **attributes
             )
         if value.dtype.kind not in "biuf":
             raise DtypeError(f"{name} gave {value.dtype}, which a tensor cannot hold.")

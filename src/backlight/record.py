@@ -9,7 +9,7 @@ describes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -160,6 +160,9 @@ class Trace:
         from backlight.schema import trace_from_json  # import here: the schema reads traces
 
         return trace_from_json(text)
+
+    def __reduce__(self) -> tuple[Callable[[str], Trace], tuple[str]]:
+        return Trace.from_json, (self.to_json(),)  # operations hold functions, which do not pickle
 
     def save(self, path: str | Path) -> Path:
         """Write the trace to a file: ``.json`` for data, ``.svg`` for the drawing, ``.html`` for

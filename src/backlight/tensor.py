@@ -769,7 +769,7 @@ def _owned(value: Any, dtype: Any, what: str) -> Any:
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise DtypeError(
             f"{what} holds Booleans, integers or floating-point numbers of at most 64 bits, "
-            f"not {array.dtype}."
+            f"not {array.dtype if array.dtype.kind != 'O' else type(value).__name__}."
         )
     array.flags.writeable = False
     return array[()] if array.ndim == 0 else array

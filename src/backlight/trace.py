@@ -153,9 +153,7 @@ def _names(tensors: Sequence[Tensor]) -> list[str]:
         if name is not None and path and each.inputs:
             name = f"{path}.{name}"
         chosen.append(None if name is None else namer.claim(name))
-    unnamed = [
-        _base(each) for each, name in zip(tensors, chosen, strict=True) if name is None
-    ]
+    unnamed = [_base(each) for each, name in zip(tensors, chosen, strict=True) if name is None]
     count = Counter(unnamed)
     for index, each in enumerate(tensors):
         if chosen[index] is None:
@@ -220,9 +218,7 @@ def argument_names(function: Callable[..., Any], arguments: Sequence[Any]) -> li
     except (TypeError, ValueError):
         bound = []
     names = bound[: len(arguments)] + [f"arg{k}" for k in range(len(bound), len(arguments))]
-    return [
-        leaf_names(flatten(each)[1], name) for each, name in zip(arguments, names, strict=True)
-    ]
+    return [leaf_names(flatten(each)[1], name) for each, name in zip(arguments, names, strict=True)]
 
 
 def trace_function(function: Callable[..., Any], *arguments: Any) -> Traced:

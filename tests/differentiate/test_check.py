@@ -349,3 +349,10 @@ def test_noise_is_seen_and_smoothness_is_not_noise():
 def test_a_contraction_of_a_tensor_with_itself():
     f = lambda x: CONTRACT(x, x, left=(0, 1), right=(0, 1), result=())  # noqa: E731
     assert check_gradients(f, X, order=2).ok
+
+
+def test_a_point_outside_the_domain_is_called_that_and_not_rough():
+    report = bl.check_gradients(bl.log, -1.0)
+    assert not report.ok
+    assert "not finite there or right beside it; choose a point inside its domain" in str(report)
+    assert "too rough" not in str(report)

@@ -16,7 +16,13 @@ from backlight.differentiate.transforms import (
     value_and_grad,
     vjp,
 )
-from backlight.errors import GradientError, ShapeError, TracedValueError, UsageError
+from backlight.errors import (
+    DtypeError,
+    GradientError,
+    ShapeError,
+    TracedValueError,
+    UsageError,
+)
 from backlight.graph.check import check
 from backlight.ops.exponential import EXP, LOG, SIGMOID
 from backlight.ops.index import GATHER
@@ -334,3 +340,29 @@ def test_against_torch_func():
     )(tw, tx)
     result = per_example_grad(lambda w, x: total(f(w, x) ** 2.0))(w, x)
     np.testing.assert_allclose(result.value, per_example.numpy(), **close)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        bl.grad,
+        bl.value_and_grad,
+        bl.vjp,
+        bl.jacobian,
+        bl.hessian,
+        bl.per_example_grad,
+        lambda f: bl.jvp(f, 1.0, 1.0),
+        lambda f: bl.hvp(f, 1.0, 1.0),
+    ],
+)
+def test_the_result_of_a_function_in_place_of_the_function_is_refused_at_once(transform):
+    w = bl.param(2.0)
+    with pytest.raises(UsageError, match=r"takes a function, not Tensor; .* call \.backward\(\)"):
+        transform(w * w)
+    with pytest.raises(UsageError, match=r"takes a function, not int\.$"):
+        transform(3)
+
+
+def test_an_argument_that_is_no_number_is_named_by_its_type():
+    with pytest.raises(DtypeError, match="not NoneType"):
+        bl.grad(lambda p: p["a"] ** 2)({"a": 1.0, "b": None})

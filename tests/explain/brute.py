@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from backlight.differentiate.reverse import contribute
+from backlight.graph.primitive import Kind
 from backlight.ops.piecewise import WHERE
 from backlight.record import Edge, Trace
 from backlight.tensor import literal, quiet, record
@@ -37,6 +38,9 @@ def depends(trace: Trace, edge: Edge) -> np.ndarray:
     operands = [np.array(trace.values[k], order="C") for k in node.inputs]
     if node.primitive is WHERE:  # it hides the NaN of what it did not choose
         operands[0] = np.full(operands[0].shape, edge.position == 1)
+    elif node.primitive.kind is Kind.ELEMENTWISE:  # NaN⁰ is 1, so the others are no special values
+        operands = [np.full(each.shape, 1.5) for each in operands]
+        source = operands[edge.position]
     columns = []
     for entry in range(source.size):
         spoiled = np.array(source, dtype=np.float64, order="C")

@@ -7,6 +7,7 @@ drive it, and returns the loss, the leaves that gradients flow to and everything
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -160,12 +161,14 @@ def build(choose: Choose, *, most: int = 8, largest: int = 60) -> Built:
     for _ in range(1 + choose(most)):
         way = choose(3)
         x = pool[choose(len(pool))]
-        if way == 0:
-            made = unary(x, choose, custom)
-        elif way == 1:
-            made = restructured(x, choose)
-        else:
-            made = binary(x, pool[choose(len(pool))], choose)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bl.errors.BacklightWarning)  # what overflows is dropped
+            if way == 0:
+                made = unary(x, choose, custom)
+            elif way == 1:
+                made = restructured(x, choose)
+            else:
+                made = binary(x, pool[choose(len(pool))], choose)
         if made.size > largest or not made.size or made.dtype.kind != "f":
             continue
         if not np.all(np.isfinite(made.value)) or np.max(np.abs(made.value)) > 1e6:

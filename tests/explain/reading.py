@@ -48,8 +48,11 @@ class Reader:
         pattern = "|".join(
             f"(?P<{kind}>{each})"
             for kind, each in (
-                ("name", known), ("function", functions), ("number", NUMBER),
-                ("raised", "⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), ("sign", r"[−+·⊙/^√|()\[\],<>=≥≤≠¬∧∨⌊⌋⌈⌉]"),
+                ("name", known),
+                ("function", functions),
+                ("number", NUMBER),
+                ("raised", "⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"),
+                ("sign", r"[−+·⊙/^√|()\[\],<>=≥≤≠¬∧∨⌊⌋⌈⌉]"),
                 ("space", " +"),
             )
             if each
@@ -58,7 +61,7 @@ class Reader:
         place = 0
         for match in re.finditer(pattern, text):
             if match.start() != place:
-                raise UnreadableError(f"{text[place:match.start()]!r} in {text!r}")
+                raise UnreadableError(f"{text[place : match.start()]!r} in {text!r}")
             place = match.end()
             if match.lastgroup != "space":
                 self.tokens.append((str(match.lastgroup), match.group()))

@@ -138,9 +138,7 @@ def test_the_form_for_the_output_layer(trace: bl.Trace) -> None:
 
 
 def test_an_activation_is_summed_over_the_nodes_of_the_next_layer(trace: bl.Trace) -> None:
-    index = next(
-        k for k, node in enumerate(trace.graph.nodes) if node.name == "layers.3.a"
-    )
+    index = next(k for k, node in enumerate(trace.graph.nodes) if node.name == "layers.3.a")
     d = bl.explain(trace, trace.graph.nodes[index].name, index=1)
     assert d.value == pytest.approx(0.07306088997376127, rel=TIGHT)
     (step,) = d.steps

@@ -29,9 +29,7 @@ def calls(draw: st.DrawFn) -> tuple[str, list[np.ndarray]]:
             hidden = [draw(st.sampled_from([1, size])) for size in under[len(under) - count :]]
         dots = "" if hidden is None else "..."
         terms.append(before + dots + after)
-        shapes.append(
-            [*(SIZES[x] for x in before), *(hidden or ()), *(SIZES[x] for x in after)]
-        )
+        shapes.append([*(SIZES[x] for x in before), *(hidden or ()), *(SIZES[x] for x in after)])
     subscripts = ",".join(terms)
     if draw(st.booleans()):
         used = sorted(set("".join(terms).replace(".", "")))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import backlight as bl
 from backlight import functions as F  # noqa: N812
 from backlight.errors import DtypeError, ShapeError, TracedValueError, UsageError
 from backlight.tensor import Tensor, param, tensor
@@ -296,3 +297,10 @@ def test_the_mean_of_nothing_warns() -> None:
 
     with pytest.warns(BacklightWarning, match="div"):
         assert math.isnan(F.mean(F.zeros((0,))).item())
+
+
+def test_a_version_of_the_standard_that_is_not_there_is_refused():
+    x = bl.tensor(1.0)
+    assert x.__array_namespace__(api_version=bl.__array_api_version__) is bl
+    with pytest.raises(UsageError, match=r"not 1999\.12; ask for"):
+        x.__array_namespace__(api_version="1999.12")

@@ -120,9 +120,7 @@ def test_gradients_are_those_of_central_differences(name: str) -> None:
             continue
         if str(case) in NOT_TO_BE_DIFFERENCED:
             continue
-        leaves = [
-            param(x) if k in floating else tensor(x) for k, x in enumerate(case.operands)
-        ]
+        leaves = [param(x) if k in floating else tensor(x) for k, x in enumerate(case.operands)]
         result = projected(case, leaves)
         if not result.tracked:
             assert "→" in case.note, case  # a conversion to integers
@@ -144,8 +142,6 @@ def test_gradients_are_those_of_central_differences(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(BY_NAME) & FLAT))
 def test_a_flat_function_carries_no_gradient(name: str) -> None:
     for case in BY_NAME[name]:
-        leaves = [
-            param(x) if x.dtype.kind == "f" else tensor(x) for x in case.operands
-        ]
+        leaves = [param(x) if x.dtype.kind == "f" else tensor(x) for x in case.operands]
         for part in parts(case.ours(*leaves)):
             assert not part.tracked, case

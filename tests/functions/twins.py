@@ -142,9 +142,7 @@ def elementwise() -> Iterator[Case]:
     for name, (twin, dtypes, low, high) in UNARY.items():
         for dtype in dtypes:
             for shape in SHAPES:
-                yield Case(
-                    name, getattr(F, name), twin, (data(name, shape, dtype, low, high),)
-                )
+                yield Case(name, getattr(F, name), twin, (data(name, shape, dtype, low, high),))
     for name, (twin, dtypes, first, second) in BINARY.items():
         for dtype in dtypes:
             for left, right in PAIRS:
@@ -300,9 +298,17 @@ def single() -> Iterator[Case]:
                 yield Case(name, *prepared(name, **options), (given,), str(options))
     for dtype in NUMBERS:
         x = data("descending", (3, 4), dtype)
-        yield Case(
-            "sort", lambda x: F.sort(x, descending=True), lambda x: -np.sort(-x), (x,), "descending"
-        ) if dtype[0] != "u" else Case("sort", F.sort, np.sort, (x,))
+        yield (
+            Case(
+                "sort",
+                lambda x: F.sort(x, descending=True),
+                lambda x: -np.sort(-x),
+                (x,),
+                "descending",
+            )
+            if dtype[0] != "u"
+            else Case("sort", F.sort, np.sort, (x,))
+        )
         yield Case("unique_values", F.unique_values, np.unique, (x,))
         yield Case(
             "diff",
@@ -446,9 +452,7 @@ OTHERWISE = {
     "result_type": "test_promotion.py",
 }
 
-FUNCTIONS = sorted(
-    name for name in F.__all__ if isinstance(getattr(F, name), FunctionType)
-)
+FUNCTIONS = sorted(name for name in F.__all__ if isinstance(getattr(F, name), FunctionType))
 VALUE_DEPENDENT = {
     "nonzero", "searchsorted", "unique_all", "unique_counts", "unique_inverse", "unique_values",
 }  # fmt: skip

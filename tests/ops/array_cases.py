@@ -121,9 +121,7 @@ def _cumulative_sum(x: np.ndarray, axis: int) -> np.ndarray:
     return result
 
 
-def _contract(
-    a: np.ndarray, b: np.ndarray, left: Any, right: Any, result: Any
-) -> np.ndarray:
+def _contract(a: np.ndarray, b: np.ndarray, left: Any, right: Any, result: Any) -> np.ndarray:
     return np.einsum(a, list(left), b, list(right), list(result))
 
 

@@ -85,9 +85,7 @@ POWERS: Points = (
 
 SMOOTH: dict[str, Smooth] = {
     "exp": Smooth(mpmath.exp, REALS + symmetric(700.0) + singles(0.0), complex_twin=np.exp),
-    "expm1": Smooth(
-        mpmath.expm1, REALS + symmetric(700.0) + singles(0.0), complex_twin=np.expm1
-    ),
+    "expm1": Smooth(mpmath.expm1, REALS + symmetric(700.0) + singles(0.0), complex_twin=np.expm1),
     "log": Smooth(mpmath.log, POSITIVE, POSITIVE_SECOND, complex_twin=np.log),
     "log1p": Smooth(
         mpmath.log1p,
@@ -108,8 +106,16 @@ SMOOTH: dict[str, Smooth] = {
     ),
     "logaddexp": Smooth(
         twins.logaddexp,
-        ((1.0, 2.0), (2.0, 1.0), (0.0, 0.0), (-30.0, 3.0), (3.0, -30.0), (700.0, 710.0),
-         (1000.0, 1000.0), (-1000.0, -1001.0)),
+        (
+            (1.0, 2.0),
+            (2.0, 1.0),
+            (0.0, 0.0),
+            (-30.0, 3.0),
+            (3.0, -30.0),
+            (700.0, 710.0),
+            (1000.0, 1000.0),
+            (-1000.0, -1001.0),
+        ),
         # σ(1 − σ) loses digits where σ is nearly 1: not asked for far apart.
         ((1.0, 2.0), (2.0, 1.0), (0.0, 0.0), (-3.0, 1.0), (700.0, 704.0), (-1000.0, -1001.0)),
         complex_twin=lambda a, b: np.log(np.exp(a) + np.exp(b)),
@@ -151,7 +157,9 @@ SMOOTH: dict[str, Smooth] = {
         mpmath.tanh, symmetric(1e-60, 1e-8, 1e-3, 0.4, 1.0, 3.7, 6.0), complex_twin=np.tanh
     ),
     "asinh": Smooth(
-        mpmath.asinh, REALS + symmetric(1e60, 1e200), REALS + symmetric(1e60),
+        mpmath.asinh,
+        REALS + symmetric(1e60, 1e200),
+        REALS + symmetric(1e60),
         complex_twin=np.arcsinh,
     ),
     "acosh": Smooth(
@@ -164,12 +172,16 @@ SMOOTH: dict[str, Smooth] = {
     "add": Smooth(operator.add, APART, accepts="numeric", complex_twin=np.add),
     "sub": Smooth(operator.sub, APART, accepts="numeric", complex_twin=np.subtract),
     "mul": Smooth(
-        operator.mul, ((1.0, 2.0), (-3.0, 1e150), (0.0, 5.0), (1e-150, 1e150)),
-        accepts="numeric", complex_twin=np.multiply,
+        operator.mul,
+        ((1.0, 2.0), (-3.0, 1e150), (0.0, 5.0), (1e-150, 1e150)),
+        accepts="numeric",
+        complex_twin=np.multiply,
     ),
     "div": Smooth(
-        operator.truediv, ((1.0, 3.0), (-3.0, 1e150), (0.0, 5.0), (1e-150, 1e-90), (2.0, -7.0)),
-        ((1.0, 3.0), (0.0, 5.0), (1e-50, 1e-90), (2.0, -7.0)), complex_twin=np.divide,
+        operator.truediv,
+        ((1.0, 3.0), (-3.0, 1e150), (0.0, 5.0), (1e-150, 1e-90), (2.0, -7.0)),
+        ((1.0, 3.0), (0.0, 5.0), (1e-50, 1e-90), (2.0, -7.0)),
+        complex_twin=np.divide,
     ),
     "neg": Smooth(operator.neg, REALS, accepts="numeric", complex_twin=np.negative),
     "pow": Smooth(

@@ -24,8 +24,7 @@ PAIRS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 def leaves(arrays: Sequence[Any]) -> list[Tensor]:
     """Make parameters of floating-point arrays and inputs of the others."""
     return [
-        bl.param(each) if np.asarray(each).dtype.kind == "f" else bl.tensor(each)
-        for each in arrays
+        bl.param(each) if np.asarray(each).dtype.kind == "f" else bl.tensor(each) for each in arrays
     ]
 
 

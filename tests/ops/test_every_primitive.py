@@ -146,9 +146,7 @@ def test_dtypes(name: str, dtype: str) -> None:
     assert value.dtype == (bool if gives_boolean else dtype)
     if kind != "f":
         # Python's integers do not wrap around, so the result is brought into the dtype's range.
-        want = [
-            case.twin(*(bool(k) for k in point) if kind == "b" else point) for point in points
-        ]
+        want = [case.twin(*(bool(k) for k in point) if kind == "b" else point) for point in points]
         bits = 8 * np.dtype(dtype).itemsize
         if kind == "u":
             want = [int(each) % 2**bits for each in want]

@@ -64,8 +64,7 @@ def test_words_come_from_counter_and_key(seed: int, step: int) -> None:
     stream = 11
     got = bits(seed, stream, step, 11).tolist()
     blocks = [
-        one_block((k, stream, step & ONES, step >> 32), (seed & ONES, seed >> 32))
-        for k in range(3)
+        one_block((k, stream, step & ONES, step >> 32), (seed & ONES, seed >> 32)) for k in range(3)
     ]
     assert got == [word for block in blocks for word in block][:11]
 

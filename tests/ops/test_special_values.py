@@ -161,9 +161,7 @@ def test_extremes_raise_nothing(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("name", ["sum", "prod"])
 @pytest.mark.parametrize("numbers", [[INF, -INF], [1.7e308, 1.7e308], [0.0, INF]])
-def test_reductions_say_when_they_leave_the_finite_numbers(
-    name: str, numbers: list[float]
-) -> None:
+def test_reductions_say_when_they_leave_the_finite_numbers(name: str, numbers: list[float]) -> None:
     want = math.fsum(numbers) if numbers[0] == 0.0 else None
     if name == "sum" and want is not None:
         assert float(REGISTRY[name](bl.param(numbers), axes=(0,)).value) == INF

@@ -50,9 +50,7 @@ def derivatives(twin: Twin, point: Sequence[float]) -> Derivatives:
             return twin(*moved)
 
         middle = f()
-        gradient = tuple(
-            _clean(f((i, 1)), -f((i, -1)), by=2 * steps[i]) for i in count
-        )
+        gradient = tuple(_clean(f((i, 1)), -f((i, -1)), by=2 * steps[i]) for i in count)
         hessian = tuple(
             tuple(
                 _clean(f((i, 1)), -2 * middle, f((i, -1)), by=steps[i] ** 2)

@@ -233,7 +233,8 @@ class Summary:
         return "\n".join(
             [
                 f"Trained a {sizes} network ({self.parameters:,} parameters) on {rows:,} rows for "
-                f"{self.run.epochs} epochs in {self.seconds:.1f} s ({self.run.stopped}).",
+                f"{self.run.epochs} epoch{'s'[: self.run.epochs != 1]} in {self.seconds:.1f} s "
+                f"({self.run.stopped}).",
                 f"{_scores(self.scores, held is not None)} {where}.",
                 f"Saved to {place}.",
                 "",

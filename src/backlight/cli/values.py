@@ -157,7 +157,8 @@ def check_given(names: Sequence[str], values: Values) -> None:
     if missing:
         remedy = " ".join(f"--at {name}=…" for name in missing)
         listed = ", ".join(repr(name) for name in missing)
-        raise UsageError(f"The formula needs values for {listed}; add {remedy}.")
+        run = "" if values else " (or, where a run was meant, give the folder it was saved to)"
+        raise UsageError(f"The formula needs values for {listed}; add {remedy}{run}.")
     unknown = [name for name in values if name not in names]
     if unknown:
         known = ", ".join(repr(name) for name in names) or "none"

@@ -31,9 +31,7 @@ Rule = Callable[[Tensor, Batched, int], Tensor | None]
 """``rule(node, batched, count)`` returns the batched node, or None when it has to be a loop."""
 
 
-def batch(
-    outputs: Sequence[Tensor], examples: Mapping[Tensor, Tensor], count: int
-) -> list[Tensor]:
+def batch(outputs: Sequence[Tensor], examples: Mapping[Tensor, Tensor], count: int) -> list[Tensor]:
     """Record a computation again for a whole batch.
 
     Parameters
@@ -73,9 +71,7 @@ def batch(
             result.site, result.scope = node.site, node.scope
             made[node.serial] = result
         return [
-            made[each.serial]
-            if each.serial in made
-            else broadcast_to(each, (count, *each.shape))
+            made[each.serial] if each.serial in made else broadcast_to(each, (count, *each.shape))
             for each in outputs
         ]
 
@@ -324,8 +320,7 @@ def _loop(node: Tensor, batched: Batched, count: int) -> Tensor:
     rows = []
     for k in range(count):
         operands = [
-            own if each is None else each[k]
-            for own, each in zip(node.inputs, batched, strict=True)
+            own if each is None else each[k] for own, each in zip(node.inputs, batched, strict=True)
         ]
         row = record(node.primitive, operands, node.attributes)
         rows.append(reshape(row, (1, *node.shape)))

@@ -52,6 +52,17 @@ def _count(tree: Tree) -> int:
     return sum(_count(child) for child in tree.children)
 
 
+def check_function(function: object, what: str) -> None:
+    """Raise unless a transform was given a function, not its result."""
+    if not callable(function):
+        remedy = (
+            "; put the computation into a function, or call .backward() on the result"
+            if isinstance(function, Tensor)
+            else ""
+        )
+        raise UsageError(f"bl.{what} takes a function, not {type(function).__name__}{remedy}.")
+
+
 def positions_of(argnums: int | Sequence[int], count: int, what: str) -> tuple[int, ...]:
     """Return argument numbers as distinct non-negative ones, or raise."""
     listed = (argnums,) if isinstance(argnums, int) else tuple(argnums)
@@ -80,9 +91,7 @@ def prepare(
         if position not in positions:
             passed.append(unflatten(tree, [_constant(each) for each in leaves]))
             continue
-        variables = [
-            _variable(each, name, what) for each, name in zip(leaves, labels, strict=True)
-        ]
+        variables = [_variable(each, name, what) for each, name in zip(leaves, labels, strict=True)]
         by_position[position] = variables, tree
         passed.append(unflatten(tree, variables))
     chosen = [by_position[position] for position in positions]

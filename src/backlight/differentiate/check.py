@@ -242,9 +242,7 @@ class _Run:
         numeric = self._numeric(line, size, noise, (backward, forward))
         sides = None
         modes = (("reverse", backward), ("forward", forward))
-        wrong = any(
-            not self._agrees(numeric, analytic).all() for _, analytic in modes
-        )
+        wrong = any(not self._agrees(numeric, analytic).all() for _, analytic in modes)
         if wrong or self.conventions[k]:
             sides = self._sides(line, size, noise)
         for row, label in enumerate(self.labels):

@@ -125,6 +125,7 @@ class GradientReport:
             each
             for each in self.comparisons
             if not each.kink
+            and math.isfinite(each.numeric)
             and each.analytic != 0  # that a derivative vanishes can never be confirmed relatively
             and each.error > 100 * self.tolerance * max(abs(each.analytic), abs(each.numeric))
         )
@@ -161,6 +162,12 @@ class GradientReport:
             )
         if len(self.kinks) > 5:
             lines.append(f"… and {len(self.kinks) - 5} more kinks")
+        undefined = sum(not math.isfinite(each.numeric) for each in self.comparisons)
+        if undefined:
+            lines.append(
+                f"{undefined} numeric derivatives are not finite, because the function is not "
+                f"finite there or right beside it; choose a point inside its domain"
+            )
         if self.unresolved:
             lines.append(
                 f"{len(self.unresolved)} numeric derivatives are too rough to confirm a relative "

@@ -233,9 +233,7 @@ def _carry_back(consumer: Tensor, position: int, upstream: Tensor, guarded: bool
     return value
 
 
-def _masked_operands(
-    consumer: Tensor, position: int, upstream: Tensor
-) -> tuple[Tensor, ...]:
+def _masked_operands(consumer: Tensor, position: int, upstream: Tensor) -> tuple[Tensor, ...]:
     """Zero what is not finite in the other operand where it only meets exact zeros of upstream."""
     result = consumer.attributes["result"]
     other = 1 - position
@@ -318,12 +316,7 @@ def backward(output: Tensor, seed: Any = None, *, accumulate: bool = False) -> S
     See `Tensor.backward`.
     """
     order = history([output])
-    stale = [
-        each
-        for each in order
-        for operand in each.inputs
-        if operand.assigned > each.serial
-    ]
+    stale = [each for each in order for operand in each.inputs if operand.assigned > each.serial]
     if stale:
         raise GradientError(
             f"A parameter was assigned a new value after {stale[0].name or 'the loss'} was "

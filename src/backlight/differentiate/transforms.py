@@ -17,6 +17,7 @@ from typing import Any
 from backlight.differentiate.batching import vectorize
 from backlight.differentiate.calls import (
     Function,
+    check_function,
     matching,
     positions_of,
     prepare,
@@ -59,6 +60,7 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Func
     >>> value_and_grad(lambda x: x**3)(2.0)
     (Tensor(8.), Tensor(12.))
     """
+    check_function(function, "value_and_grad")
 
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> tuple[Tensor, Any]:
@@ -103,6 +105,7 @@ def grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> grad(lambda p: p["w"] * p["x"])({"w": 2.0, "x": 5.0})
     {'w': Tensor(5.), 'x': Tensor(2.)}
     """
+    check_function(function, "grad")
     both = value_and_grad(function, argnums)
 
     @functools.wraps(function)
@@ -143,6 +146,7 @@ def vjp(function: Function, *arguments: Any) -> tuple[Any, Callable[[Any], Any]]
     >>> pullback(bl.tensor([1.0, 10.0]))
     Tensor([ 2., 40.])
     """
+    check_function(function, "vjp")
     call = prepare(function, arguments, range(len(arguments)), "vjp")
     value, outputs, tree = results_of(function(*call.arguments), "vjp")
 
@@ -184,6 +188,7 @@ def jvp(function: Function, arguments: Any, tangents: Any) -> tuple[Any, Any]:
     >>> jvp(lambda x, y: x * y, (2.0, 5.0), (1.0, 0.0))
     (Tensor(10.), Tensor(5.))
     """
+    check_function(function, "jvp")
     passed = arguments if isinstance(arguments, tuple) else (arguments,)
     along = tangents if isinstance(arguments, tuple) else (tangents,)
     call = prepare(function, passed, range(len(passed)), "jvp")
@@ -226,6 +231,7 @@ def jacobian(function: Function, argnums: int | Sequence[int] = 0) -> Function:
     Tensor([[2., 0.],
             [0., 4.]])
     """
+    check_function(function, "jacobian")
 
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> Any:
@@ -264,6 +270,7 @@ def hessian(function: Function, argnums: int | Sequence[int] = 0) -> Function:
     Tensor([[4., 2.],
             [2., 0.]])
     """
+    check_function(function, "hessian")
     return jacobian(grad(function, argnums), argnums)
 
 
@@ -291,6 +298,7 @@ def hvp(function: Function, x: Any, v: Any) -> Any:
     >>> hvp(lambda x: x**3, 2.0, 10.0)
     Tensor(120.)
     """
+    check_function(function, "hvp")
     argnums = tuple(range(len(x))) if isinstance(x, tuple) else 0
     return jvp(grad(function, argnums), x, v)[1]
 
@@ -324,6 +332,7 @@ def per_example_grad(function: Function, argnums: int | Sequence[int] = 0) -> Fu
     >>> per_example_grad(lambda w, x: (w * x) ** 2)(1.0, np.array([1.0, 2.0, 3.0]))
     Tensor([ 2.,  8., 18.])
     """
+    check_function(function, "per_example_grad")
     gradient = grad(function, argnums)
 
     @functools.wraps(function)

@@ -8,7 +8,6 @@ from typing import Any
 
 from backlight.explain.derive import Definition, Deriver, Step
 from backlight.explain.entries import Entry, coordinates, gradient_at, value_at
-from backlight.explain.formulas import shortest
 from backlight.explain.kinks import kink_notes
 from backlight.explain.numeric import NumericCheck, check_entry
 from backlight.explain.paths import Path, Paths, top_paths
@@ -16,6 +15,7 @@ from backlight.explain.remarks import cut_notes, zero_note
 from backlight.explain.render import as_html, as_latex, as_text, finite
 from backlight.explain.sections import Section, forward_section, partial_of, step_section
 from backlight.explain.update import update_section
+from backlight.explain.writing import shortest
 from backlight.graph.notation import LATEX, UNICODE, Expression, Symbol, format_number
 from backlight.record import Trace
 
@@ -220,8 +220,10 @@ class Derivation:
         written = {
             "format": "backlight.derivation",
             "version": 1,
-            "loss": {"name": write(self.loss_symbol), "value": value_at(
-                self.trace, Entry(self.trace.output, 0))},
+            "loss": {
+                "name": write(self.loss_symbol),
+                "value": value_at(self.trace, Entry(self.trace.output, 0)),
+            },
             "target": {
                 "name": self.name,
                 "symbol": write(self.symbol),

@@ -15,10 +15,11 @@ import numpy as np
 
 from backlight.errors import GradientError
 from backlight.explain.entries import Entry, coordinates, gradient_at, value_at
-from backlight.explain.formulas import DIGITS, Formulas, is_choice, plus, product
+from backlight.explain.formulas import Formulas
 from backlight.explain.known import known_form
-from backlight.explain.links import Hop, Link, links
+from backlight.explain.links import Hop, Link, links, only_link
 from backlight.explain.symbols import Symbols, symbols_of
+from backlight.explain.writing import DIGITS, is_choice, plus, product
 from backlight.graph.notation import DERIVATIVE, Apply, Expression, Number, Symbol
 from backlight.record import Trace
 
@@ -223,11 +224,11 @@ class Deriver:
         chain: list[tuple[Entry, Link]] = [(entry, first)]
         target = first.target
         while target != self.output:
-            following = links(self.trace, self.symbols, target)
-            if len(following) != 1:
+            following = only_link(self.trace, self.symbols, target)
+            if following is None:
                 break
-            chain.append((target, following[0]))
-            target = following[0].target
+            chain.append((target, following))
+            target = following.target
         end = None if target == self.output else target
         end_value = self._gradient(target)
         skipped = max(len(chain) - LONGEST_CHAIN, 0)

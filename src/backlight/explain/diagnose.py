@@ -72,9 +72,7 @@ class Report:
                     "severity": each.severity,
                     "what": each.what,
                     "where": each.where,
-                    "evidence": each.evidence
-                    if np.isfinite(each.evidence)
-                    else str(each.evidence),
+                    "evidence": each.evidence if np.isfinite(each.evidence) else str(each.evidence),
                     "message": each.message,
                     "remedy": each.remedy,
                 }
@@ -85,9 +83,7 @@ class Report:
         }
 
 
-def diagnose(
-    loss: Tensor | Trace, *, parameters: Mapping[str, Tensor] | None = None
-) -> Report:
+def diagnose(loss: Tensor | Trace, *, parameters: Mapping[str, Tensor] | None = None) -> Report:
     """Look for common faults in one recorded run of a network and its loss.
 
     Parameters

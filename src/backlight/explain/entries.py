@@ -157,9 +157,7 @@ def _contracted(trace: Trace, edge: Edge, flat: int) -> tuple[Entries, Array]:
     """Entries of a contraction: all values of the labels that the other operand adds."""
     node = trace.graph.nodes[edge.target]
     own, other, result = contraction_labels(node, edge.position)
-    fixed = dict(
-        zip(own, coordinates(flat, trace.graph.nodes[edge.source].shape), strict=True)
-    )
+    fixed = dict(zip(own, coordinates(flat, trace.graph.nodes[edge.source].shape), strict=True))
     sizes = dict(zip(result, node.shape, strict=True))
     free = [label for label in result if label not in fixed]
     grid = np.meshgrid(*[np.arange(sizes[label]) for label in free], indexing="ij")

@@ -7,9 +7,8 @@ nodes that it builds are written by their primitives' forms.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,23 +25,28 @@ from backlight.explain.entries import (
     value_at,
 )
 from backlight.explain.symbols import Symbols, outer_composite
+from backlight.explain.writing import (
+    DIGITS,
+    IVERSON,
+    combine,
+    constant,
+    marked,
+    named_form,
+    plus,
+    product,
+    shortest,
+    tensor_expression,
+)
 from backlight.graph.node import Node
 from backlight.graph.notation import (
-    ADD,
     MULTIPLY,
-    SUBTRACT,
     Apply,
     Expression,
-    Form,
     Number,
     Symbol,
-    fence,
-    function,
     summation,
 )
-from backlight.graph.primitive import Dtype, Kind, Primitive, Spec
-from backlight.ops.arithmetic import NEG, POW
-from backlight.ops.convert import CAST
+from backlight.graph.primitive import Dtype, Kind, Spec
 from backlight.ops.leaf import CONSTANT, INPUT
 from backlight.ops.logical import LOGICAL_NOT
 from backlight.ops.piecewise import WHERE
@@ -59,126 +63,6 @@ LONGEST_REDUCTION = 64
 """Entries of a reduction up to which the formula of its local derivative is looked for."""
 MOST_COMPARED = 64
 """Terms of a long sum that are all looked at before it is written with Σ; of more, a few are."""
-LONGEST_CONSTANT = 9
-"""Characters of a number in the program that is written in full."""
-DIGITS = 6
-
-_IVERSON = fence("[", "]", "[", "]")
-
-
-def combine(primitive: Primitive, arguments: Sequence[Expression]) -> Expression:
-    """Write an operation on expressions, leaving out what changes nothing (1·x, x + 0, x¹)."""
-    if len(arguments) == 2:
-        left, right = arguments
-        facts = primitive.facts
-        if isinstance(left, Number) and left.value == facts.left_identity:
-            return right
-        if isinstance(right, Number) and right.value == facts.right_identity:
-            return left
-        if primitive is POW and isinstance(right, Number) and right.value == 0.0:
-            return Number(1.0)
-        if primitive.form is MULTIPLY and facts.commutative:
-            return product([left, right])
-    if primitive.form is ADD:
-        return plus(arguments[0], arguments[1])
-    if primitive is NEG and isinstance(arguments[0], Number):
-        return Number(-arguments[0].value, arguments[0].digits)
-    return Apply(primitive.form, tuple(arguments))
-
-
-def product(factors: Sequence[Expression]) -> Expression:
-    """Write a product: ones left out, the numeric coefficient first."""
-    rest = [each for each in factors if not isinstance(each, Number)]
-    numbers = [each for each in factors if isinstance(each, Number)]
-    if not rest:
-        # Numbers alone stay side by side, so that one sees where each comes from.
-        kept = [each for each in numbers if each.value != 1.0] or numbers[:1]
-        side_by_side: Expression = kept[0]
-        for number in kept[1:]:
-            side_by_side = Apply(MULTIPLY, (side_by_side, number))
-        return side_by_side
-    coefficient = math.prod(each.value for each in numbers)
-    ordered: list[Expression] = [] if coefficient == 1.0 else [Number(coefficient)]
-    ordered += rest
-    result: Expression = ordered[0]
-    for each in ordered[1:]:
-        if isinstance(result, Number) and result.value == -1.0:
-            result = Apply(NEG.form, (each,))
-            continue
-        if isinstance(result, Number) and isinstance(each, Apply) and each.form is MULTIPLY:
-            # 2·(x·y) reads 2x·y
-            result = Apply(MULTIPLY, (Apply(MULTIPLY, (result, each.arguments[0])),
-                                      each.arguments[1]))  # fmt: skip
-            continue
-        result = Apply(MULTIPLY, (result, each))
-    return result
-
-
-def plus(left: Expression, right: Expression) -> Expression:
-    """Write a sum, as a difference when the second operand has a minus sign before it."""
-    if isinstance(right, Apply) and right.form is NEG.form:
-        return Apply(SUBTRACT, (left, right.arguments[0]))
-    if isinstance(right, Number) and right.value < 0:
-        return Apply(SUBTRACT, (left, Number(-right.value, right.digits)))
-    return Apply(ADD, (left, right))
-
-
-def is_choice(expression: Expression) -> bool:
-    """Whether an expression is a condition in brackets, which is 0 or 1."""
-    return isinstance(expression, Apply) and expression.form is _IVERSON
-
-
-def constant(value: float) -> Number:
-    """Write a number of the program as it was typed, a long one with six digits.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> constant(np.float32(0.1)), constant(1.1283791670955126)
-    (Number(value=0.1, digits=None), Number(value=1.1283791670955126, digits=6))
-    """
-    plain = shortest(float(value))
-    return Number(plain, DIGITS if len(repr(plain)) > LONGEST_CONSTANT else None)
-
-
-def shortest(value: float) -> float:
-    """Return the shortest decimal of the float32 that a number is, or the number itself.
-
-    Examples
-    --------
-    >>> shortest(0.10000000149011612), shortest(0.1)
-    (0.1, 0.1)
-    """
-    with np.errstate(over="ignore"):
-        narrow = np.float32(value)
-    return float(str(narrow)) if float(narrow) == value else value
-
-
-def tensor_expression(output: Tensor, given: Mapping[int, Expression]) -> Expression:
-    """Write what a rule built out of placeholders with values, by the forms of its primitives.
-
-    A choice by ``where`` inside a rule guards it against points where it would not hold; the
-    branch that holds here is written.
-    """
-    known: dict[int, Expression] = dict(given)
-    for each in history([output]):
-        if each.serial in known:
-            continue
-        if each.primitive is CONSTANT:
-            known[each.serial] = constant(float(each.value.reshape(-1)[0]))
-            continue
-        arguments = [known[operand.serial] for operand in each.inputs]
-        if each.primitive is WHERE and each.inputs[0].known_value is not None:
-            known[each.serial] = arguments[1 if bool(each.inputs[0].value) else 2]
-            continue
-        if each.primitive is CAST:
-            boolean = each.inputs[0].dtype.kind == "b"
-            known[each.serial] = Apply(_IVERSON, tuple(arguments)) if boolean else arguments[0]
-        elif each.primitive.kind is Kind.MOVE:
-            known[each.serial] = arguments[0]
-        else:
-            known[each.serial] = combine(each.primitive, arguments)
-    return known[output.serial]
 
 
 @dataclass(slots=True)
@@ -208,7 +92,7 @@ class Formulas:
         entry = self.origin(entry)
         node = self.trace.graph.nodes[entry.node]
         if node.dtype.kind == "b" and asked.dtype.kind != "b":
-            return Apply(_IVERSON, (self.operand(entry, depth),))
+            return Apply(IVERSON, (self.operand(entry, depth),))
         if (node.primitive is CONSTANT and node.shape == ()) or entry.node in self.literals:
             return constant(value_at(self.trace, entry))
         condition = node.dtype.kind == "b" and not node.named and not node.is_leaf
@@ -227,8 +111,10 @@ class Formulas:
                 if moved is None:
                     return entry
                 entry = moved
-            elif node.primitive.kind is Kind.ELEMENTWISE and node.primitive.transposes and (
-                len(node.inputs) == 1
+            elif (
+                node.primitive.kind is Kind.ELEMENTWISE
+                and node.primitive.transposes
+                and (len(node.inputs) == 1)
             ):
                 entry = Entry(node.inputs[0], entry.flat)
             else:
@@ -248,9 +134,7 @@ class Formulas:
         """Write what a scalar is made of, one operation deep."""
         node = self.trace.graph.nodes[entry.node]
         if node.primitive.kind is Kind.ELEMENTWISE and node.inputs:
-            arguments = [
-                self.operand(operand, depth) for operand in self.operands_of(entry)
-            ]
+            arguments = [self.operand(operand, depth) for operand in self.operands_of(entry)]
             return combine(node.primitive, arguments)
         if node.primitive.kind is Kind.CONTRACT:
             return self._sum_of_products(entry, node, depth)
@@ -294,7 +178,7 @@ class Formulas:
             if outer_composite(nodes[k].scope) is not box
             and not (nodes[k].primitive is CONSTANT and not nodes[k].named)
         ]
-        return Apply(_named_form(box.name), tuple(outside)) if outside else None
+        return Apply(named_form(box.name), tuple(outside)) if outside else None
 
     def _shown_source(self, index: int) -> int:
         """Follow a hidden move back to what it moves."""
@@ -412,7 +296,7 @@ class Formulas:
         form = node.primitive.form
         if node.primitive.symbol != "a" or len(node.inputs) != 1 or not form.name:
             return None
-        return Apply(_marked(form), (self.operand(self.operands_of(target)[0]),))
+        return Apply(marked(form), (self.operand(self.operands_of(target)[0]),))
 
     def _other_factor(self, edge: Edge, target: Entry, source: Entry) -> Expression:
         node = self.trace.graph.nodes[edge.target]
@@ -431,7 +315,7 @@ class Formulas:
         condition = self.operand(self.operands_of(target)[0])
         if position == 2:
             condition = Apply(LOGICAL_NOT.form, (condition,))
-        return Apply(_IVERSON, (condition,))
+        return Apply(IVERSON, (condition,))
 
     def _partial(self, node: Node, position: int, target: Entry) -> Expression:
         """Run the derivative rule on symbols that have values and write what it builds."""
@@ -526,18 +410,6 @@ class Formulas:
         if isinstance(expression, Number):
             return expression
         return Apply(expression.form, tuple(self.numbers(each) for each in expression.arguments))
-
-
-@lru_cache(maxsize=256)
-def _marked(form: Form) -> Form:
-    """Return the form of a function's derivative, σ′."""
-    latex = form.latex if form.latex is not None else rf"\operatorname{{{form.name}}}"
-    return function(f"{form.name}′", f"{latex}'")
-
-
-@lru_cache(maxsize=256)
-def _named_form(name: str) -> Form:
-    return function(name)
 
 
 def _is_weight(expression: Expression) -> bool:

@@ -20,6 +20,7 @@ from backlight.explain.links import Link
 from backlight.graph.notation import (
     DIVIDE,
     MULTIPLY,
+    NEGATE,
     SUBTRACT,
     UNICODE,
     Apply,
@@ -99,9 +100,7 @@ def _probability(formulas: Formulas, source: Entry, value: float) -> Symbol:
     symbol = Symbol(letter, score.subscript, "", score.case)
     formulas.values[symbol] = value
     scores = UNICODE.expression(Symbol(score.base, "", score.superscript))
-    formulas.notes[letter] = (
-        f"{letter} is softmax({scores}), the probabilities of the classes."
-    )
+    formulas.notes[letter] = f"{letter} is softmax({scores}), the probabilities of the classes."
     return symbol
 
 
@@ -143,7 +142,7 @@ def _softmax(formulas: Formulas, source: Entry, link: Link) -> Written | None:
     if same:
         symbolic = Apply(MULTIPLY, (of, Apply(SUBTRACT, (Number(1.0), of))))
     else:
-        symbolic = Apply(MULTIPLY, (Apply(MULTIPLY, (Number(-1.0), of)), by))
+        symbolic = Apply(MULTIPLY, (Apply(NEGATE, (of,)), by))
     return symbolic, formulas.numbers(symbolic)
 
 

@@ -6,6 +6,7 @@ and holds every hidden path between them, so that its value is the exact ∂targ
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from backlight.explain.entries import Entry, uses
@@ -50,13 +51,32 @@ def links(trace: Trace, symbols: Symbols, start: Entry) -> list[Link]:
     out.
     """
     key = ("links", id(symbols), start)
-    if key in trace.memo:
-        found: list[Link] = trace.memo[key]
-        return found
+    if key not in trace.memo:
+        trace.memo[key] = _joined(_ways(trace, symbols, start))
+    found: list[Link] = trace.memo[key]
+    return found
+
+
+def only_link(trace: Trace, symbols: Symbols, start: Entry) -> Link | None:
+    """Return the link of a scalar that leads to one shown scalar only, or None.
+
+    The search ends at the second one, so that asking costs little where there are many.
+    """
+    if ("links", id(symbols), start) in trace.memo:
+        found = links(trace, symbols, start)
+    else:
+        found = _joined(_ways(trace, symbols, start, most=1))
+    return found[0] if len(found) == 1 else None
+
+
+def _ways(
+    trace: Trace, symbols: Symbols, start: Entry, most: float = math.inf
+) -> dict[Entry, list[tuple[Hop, ...]]]:
+    """Collect the ways to each shown scalar; stop when there are more than ``most`` of those."""
     ways: dict[Entry, list[tuple[Hop, ...]]] = {}
     waiting: list[tuple[Entry, tuple[Hop, ...]]] = [(start, ())]
     steps = 0
-    while waiting:
+    while waiting and len(ways) <= most:
         entry, way = waiting.pop()
         for use in uses(trace, entry):
             node = use.edge.target
@@ -66,8 +86,15 @@ def links(trace: Trace, symbols: Symbols, start: Entry) -> list[Link]:
                 longer = (*way, hop)
                 if node in symbols.visible or node == trace.output or steps > MOST_STEPS:
                     ways.setdefault(hop.target, []).append(longer)
+                    if len(ways) > most:
+                        return ways
                 else:
                     waiting.append((hop.target, longer))
+    return ways
+
+
+def _joined(ways: dict[Entry, list[tuple[Hop, ...]]]) -> list[Link]:
+    """Add up the ways to each shown scalar."""
     result = []
     for target in sorted(ways, key=lambda each: (each.node, each.flat)):
         # The hidden ways were found last in first out; the graph's order reads better.
@@ -79,5 +106,4 @@ def links(trace: Trace, symbols: Symbols, start: Entry) -> list[Link]:
                 value *= hop.local
             total += value
         result.append(Link(target, total, ordered))
-    trace.memo[key] = result
     return result

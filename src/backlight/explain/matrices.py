@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from backlight.explain.formulas import combine, constant, plus
+from backlight.explain.writing import combine, constant, plus
 from backlight.graph.notation import (
     Apply,
     Expression,

@@ -138,9 +138,7 @@ def why_no_grad(loss: Tensor, p: Tensor) -> Diagnosis:
 
 def _names(loss: Tensor) -> dict[int, str]:
     graph, tensors = capture([loss])
-    return {
-        each.serial: node.name for each, node in zip(tensors, graph.nodes, strict=True)
-    }
+    return {each.serial: node.name for each, node in zip(tensors, graph.nodes, strict=True)}
 
 
 def _place(tensor: Tensor, names: dict[int, str]) -> Place:
@@ -308,9 +306,7 @@ def _zeroed(
     )
 
 
-def _zero_reason(
-    operand: Tensor, use: Contribution, count: int, names: dict[int, str]
-) -> str:
+def _zero_reason(operand: Tensor, use: Contribution, count: int, names: dict[int, str]) -> str:
     consumer = use.consumer
     where = _place(consumer, names)
     source = names[operand.serial]

@@ -203,9 +203,7 @@ def _first_value(graph: Graph, values: Sequence[Array], output: int) -> NonFinit
         chosen = min(spreading)
     node, value = graph.nodes[chosen], values[chosen]
     index, number, count = _first_bad(value)
-    operands = tuple(
-        operand_at(graph.nodes[k].name, values[k], node, index) for k in node.inputs
-    )
+    operands = tuple(operand_at(graph.nodes[k].name, values[k], node, index) for k in node.inputs)
     return NonFinite(
         "nan" if math.isnan(number) else "inf",
         number,

@@ -117,9 +117,7 @@ def _kink_on_the_way(trace: Trace, entry: Entry) -> str:
     return ""
 
 
-def central(
-    loss: Callable[[float], float], step: float, size: float
-) -> tuple[float, float, float]:
+def central(loss: Callable[[float], float], step: float, size: float) -> tuple[float, float, float]:
     """Return the extrapolated central difference at 0 and its truncation and rounding errors.
 
     ``size`` is the magnitude of the loss, whose last digits rounding touches.

@@ -338,9 +338,7 @@ def _contract_back(trace: Trace, edge: Edge, upstream: Array, maximum: bool) -> 
 def _aligned(array: Array, labels: Any, own: tuple[int, ...], shape: Shape) -> Array:
     """Put an array's axes in the order of an operand's labels, with size 1 for missing ones."""
     order = [list(labels).index(label) for label in own if label in labels]
-    sizes = tuple(
-        size if label in labels else 1 for label, size in zip(own, shape, strict=True)
-    )
+    sizes = tuple(size if label in labels else 1 for label, size in zip(own, shape, strict=True))
     return array.transpose(order).reshape(sizes)
 
 

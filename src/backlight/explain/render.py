@@ -103,9 +103,7 @@ def as_latex(title: str, sections: Sequence[Section]) -> str:
             joint = r" \\" + "\n  &= " if section.stacked else " = "
             rows.append(f"  {left} &= {joint.join(parts)}")
         body = " \\\\\n".join(rows)
-        blocks.append(
-            f"% {printable(section.title)}\n\\begin{{align*}}\n{body}\n\\end{{align*}}"
-        )
+        blocks.append(f"% {printable(section.title)}\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
     return "\n".join(blocks) + "\n"
 
 

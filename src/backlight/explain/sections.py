@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backlight.explain.common import Indices, common_form
 from backlight.explain.derive import Definition, Step, Term
-from backlight.explain.formulas import DIGITS, shortest
+from backlight.explain.writing import DIGITS, shortest
 from backlight.graph.notation import (
     ADD,
     CHAIN,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from backlight.explain.entries import Entry
-from backlight.explain.formulas import DIGITS, Formulas
+from backlight.explain.formulas import Formulas
 from backlight.explain.sections import Equation, Section, distinct
 from backlight.explain.symbols import Symbols
+from backlight.explain.writing import DIGITS
 from backlight.graph.graph import Graph
 from backlight.graph.node import Node
 from backlight.graph.notation import UNICODE, Number, Symbol
@@ -124,5 +125,3 @@ def _symbol(node: Node, name: str) -> Symbol:
     if short == "new":
         return Symbol("w", "new")
     return Symbol(_LETTERS.get(short, short))
-
-

@@ -12,13 +12,13 @@ from backlight.differentiate.reverse import contribute
 from backlight.errors import UsageError
 from backlight.explain.derivation import Derivation
 from backlight.explain.entries import Entry
-from backlight.explain.formulas import constant
 from backlight.explain.matrices import Written, add, matrix_expression
 from backlight.explain.numeric import NumericCheck, check_entry
 from backlight.explain.remarks import cut_notes
 from backlight.explain.render import as_html, as_latex, as_text, finite
 from backlight.explain.sections import Equation, Section, partial_of
 from backlight.explain.symbols import Symbols, symbols_of
+from backlight.explain.writing import constant
 from backlight.graph.notation import UNICODE, Expression, Number, Symbol
 from backlight.graph.primitive import Array, Kind
 from backlight.ops.leaf import CONSTANT, INPUT

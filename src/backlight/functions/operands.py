@@ -79,9 +79,7 @@ def call(primitive: Primitive, *values: Value) -> Tensor:
     return record(primitive, values)
 
 
-def reduced(
-    primitive: Primitive, x: Tensor, axes: tuple[int, ...], keepdims: bool
-) -> Tensor:
+def reduced(primitive: Primitive, x: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor:
     """Record a reduction over axes, which stay with size 1 if ``keepdims``."""
     if not keepdims:
         return record(primitive, (x,), {"axes": axes})

@@ -190,9 +190,7 @@ def var(
     return _variance("var", x, axis, correction, keepdims)
 
 
-def _variance(
-    name: str, x: Value, axis: Axis, correction: int | float, keepdims: bool
-) -> Tensor:
+def _variance(name: str, x: Value, axis: Axis, correction: int | float, keepdims: bool) -> Tensor:
     made = operand(name, x)
     accept(name, made.dtype, "floating")
     axes = several_axes(name, axis, made.ndim)

@@ -104,9 +104,7 @@ def cumulative_prod(
     return _shifted(product, found, 1, 1.0, keep=True) if include_initial else product
 
 
-def _scanned(
-    name: str, x: Value, axis: int | None, dtype: DtypeLike
-) -> tuple[Tensor, int, Dtype]:
+def _scanned(name: str, x: Value, axis: int | None, dtype: DtypeLike) -> tuple[Tensor, int, Dtype]:
     """Return the operand of a running sum or product, the axis and the dtype to work in."""
     made = operand(name, x)
     accept(name, made.dtype, "numeric")

@@ -129,9 +129,7 @@ def argsort(
 
 
 @composite()
-def sort(
-    x: Value, /, *, axis: int = -1, descending: bool = False, stable: bool = True
-) -> Tensor:
+def sort(x: Value, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """Return the entries along an axis in order.
 
     They are gathered by their order, so that each gradient goes back to where the entry was.

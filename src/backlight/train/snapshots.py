@@ -1,8 +1,8 @@
 """States kept along a run, so that any step can be reached again by taking a few steps.
 
-The last two and a bounded number of earlier ones are kept: whenever there are too many, every other one is dropped and from then on
-only every other one is added.  States share their arrays with the run, so keeping one copies
-nothing.
+The last two and a bounded number of earlier ones are kept: whenever there are too many of those,
+every other one is dropped and from then on only every other one is added.  States share their
+arrays with the run, so keeping one copies nothing.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 from llvmlite import ir
 
 from backlight.errors import MissingRuleError
+from backlight.execute.iteration import Iteration
 from backlight.execute.native.emit import Emitter
 from backlight.execute.native.emit import lower as lower_scalar
-from backlight.execute.iteration import Iteration
 from backlight.execute.native.loop import write_loop
 from backlight.execute.native.matmul import emit_matmul
 from backlight.execute.native.matmul_choose import choose

@@ -28,6 +28,10 @@ GROUP_BYTES = 32
 """So many bytes of a column are transposed at a time; wider ones would need more rows of B at
 once than there are registers for their addresses."""
 
+STRETCH = 64
+"""Terms transposed for all columns before the next ones: their part of the panel, and the cache
+lines that their part of B shares, are then still in the first-level cache."""
+
 PARAMETERS = (
     ("source", POINTER),
     ("stride", INDEX),
@@ -116,35 +120,54 @@ def _copy(builder: ir.IRBuilder, vectors: Vectors, function: ir.Function) -> Non
 
 
 def _transpose(builder: ir.IRBuilder, vectors: Vectors, function: ir.Function) -> None:
-    """Write as many rows of B as a vector has lanes as columns of the panel, again and again."""
+    """Transpose a stretch of terms at a time, so that its part of the panel stays in the cache."""
     source, stride, terms, columns, panel, width = function.args
+    with (
+        loop(builder, index(0), terms, STRETCH, "stretch") as begin,
+        loop(builder, index(0), width, vectors.lanes, "vector") as first,
+    ):
+        row = builder.add(builder.mul(first, stride), begin)
+        to = builder.add(builder.mul(begin, width), first)
+        _transpose_group(
+            builder,
+            vectors,
+            (vectors.address(builder, source, row), stride),
+            (vectors.address(builder, panel, to), width),
+            # Behind the last row it comes again, for the lanes of the panel that pad it.
+            builder.sub(builder.sub(columns, first), index(1)),
+            smaller(builder, builder.sub(terms, begin), index(STRETCH)),
+        )
+
+
+def _transpose_group(
+    builder: ir.IRBuilder,
+    vectors: Vectors,
+    source: tuple[ir.Value, ir.Value],
+    target: tuple[ir.Value, ir.Value],
+    last: ir.Value,
+    terms: ir.Value,
+) -> None:
+    """Write as many rows of B as a vector has lanes as columns of the panel."""
     lanes, chunk = vectors.lanes, CHUNK_BYTES // vectors.size
     one = vectors.narrower(1)
     whole = builder.and_(terms, index(-chunk)) if lanes >= chunk else index(0)
-    with loop(builder, index(0), width, lanes, "vector") as first:
-        # Behind the last row it comes again, for the lanes of the panel that pad it.
-        last = builder.sub(builder.sub(columns, first), index(1))
-        rows = vectors.address(builder, source, builder.mul(first, stride))
-        to = vectors.address(builder, panel, first)
-        if lanes >= chunk:
-            starts = [
-                vectors.address(
-                    builder, rows, builder.mul(smaller(builder, index(lane), last), stride)
-                )
-                for lane in range(lanes)
-            ]
-            with loop(builder, index(0), whole, chunk, "chunk") as position:
-                for each, value in enumerate(_transposed_chunk(builder, vectors, starts, position)):
-                    offset = builder.mul(builder.add(position, index(each)), width)
-                    vectors.store(builder, value, vectors.address(builder, to, offset))
-        with (
-            loop(builder, index(0), index(lanes), 1, "lane") as lane,
-            loop(builder, whole, terms, 1, "rest") as position,
-        ):
-            row = builder.mul(smaller(builder, lane, last), stride)
-            entry = one.address(builder, rows, builder.add(row, position))
-            offset = builder.add(builder.mul(position, width), lane)
-            one.store(builder, one.load(builder, entry), one.address(builder, to, offset))
+    if lanes >= chunk:
+        rows = [
+            builder.mul(smaller(builder, index(lane), last), source[1]) for lane in range(lanes)
+        ]
+        starts = [vectors.address(builder, source[0], row) for row in rows]
+        with loop(builder, index(0), whole, chunk, "chunk") as position:
+            for each, value in enumerate(_transposed_chunk(builder, vectors, starts, position)):
+                offset = builder.mul(builder.add(position, index(each)), target[1])
+                vectors.store(builder, value, vectors.address(builder, target[0], offset))
+    with (
+        loop(builder, index(0), index(lanes), 1, "lane") as lane,
+        loop(builder, whole, terms, 1, "rest") as position,
+    ):
+        row = builder.mul(smaller(builder, lane, last), source[1])
+        entry = one.address(builder, source[0], builder.add(row, position))
+        offset = builder.add(builder.mul(position, target[1]), lane)
+        one.store(builder, one.load(builder, entry), one.address(builder, target[0], offset))
 
 
 def _transposed_chunk(

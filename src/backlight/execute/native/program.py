@@ -15,8 +15,8 @@ import numpy as np
 from backlight.errors import BacklightWarning, ShapeError
 from backlight.execute.iteration import Iteration
 from backlight.execute.native.engine import Library, compile_module
-from backlight.execute.native.lower import MAIN, Lowered, lower
 from backlight.execute.native.loop import LOOP, OUT_OF_RANGE
+from backlight.execute.native.lower import MAIN, Lowered, lower
 from backlight.execute.native.plan import Plan, Storage, make_plan
 from backlight.execute.reference import Program
 from backlight.graph.graph import Graph
