@@ -27,6 +27,7 @@ PACKAGE = ROOT / "src" / "backlight"
 LAYERS = (
     "errors",
     "source",
+    "files",
     "graph",
     "ops",
     "tensor",

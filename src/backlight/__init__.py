@@ -25,7 +25,6 @@ from backlight.draw import draw
 from backlight.errors import BacklightError, BacklightWarning
 from backlight.execute.compile import compile
 from backlight.explain import explain
-from backlight.explain.diagnose import diagnose
 from backlight.explain.no_grad import why_no_grad
 from backlight.explain.nonfinite import find_nonfinite
 from backlight.functions import (
@@ -192,6 +191,7 @@ from backlight.record import Trace, record
 from backlight.tensor import Tensor, param, tensor
 from backlight.trace import trace
 from backlight.train import Run, fit
+from backlight.train.diagnosis import diagnose
 
 __version__ = "0.1.0.dev0"
 __all__ = [

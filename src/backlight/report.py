@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backlight.draw.run import draw
 from backlight.errors import UsageError
+from backlight.files import write_text
 from backlight.record import Trace, array_text
 
 STYLE = """
@@ -106,5 +107,4 @@ def save_trace(trace: Trace, path: Path) -> Path:
         raise UsageError(
             f"A trace is saved as .json, .html or .svg, and {path.name!r} ends in none of them."
         )
-    path.write_text(writers[suffix](trace), encoding="utf-8", newline="\n")
-    return path
+    return write_text(path, writers[suffix](trace))

@@ -64,7 +64,8 @@ def test_moments_and_round_trip(X):
     assert result.shape == X.shape
     assert np.isfinite(result).all()
     constant = X.min(axis=0) == X.max(axis=0)
-    tolerance = 1e-9 * (1 + np.abs(X).max() / np.where(constant, 1, fitted.scale))
+    with np.errstate(over="ignore"):  # columns may be as narrow as the smallest numbers
+        tolerance = 1e-9 * (1 + np.abs(X).max() / np.where(constant, 1, fitted.scale))
     assert (np.abs(result.mean(axis=0)) <= tolerance).all()
     assert (np.abs(result.std(axis=0) - ~constant) <= tolerance).all()
     stored = Standardizer.from_dict(json.loads(json.dumps(fitted.to_dict())))

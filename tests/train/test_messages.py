@@ -215,5 +215,5 @@ def test_an_update_that_overflows_is_named():
 
 def test_lbfgs_that_cannot_start():
     net = nn.Linear(1, 1, bias=False, init=[[1e200]], dtype="float64")
-    with pytest.raises(TrainingError, match="the loss is no longer finite at step 0"):
+    with pytest.raises(TrainingError, match="the loss is not finite at the first step"):
         fit(net, ([[1e200]], [[0.0]]), loss=nn.mse, optimizer=optim.LBFGS(), batch_size=None)

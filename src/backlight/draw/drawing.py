@@ -14,6 +14,7 @@ from backlight.draw.picture import Picture
 from backlight.draw.svg import to_svg
 from backlight.draw.theme import ThemeName
 from backlight.errors import UsageError
+from backlight.files import write_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +81,7 @@ class Drawing:
                 f"A drawing is saved as SVG, and {file.name!r} does not end in .svg; give the "
                 f"file that ending (a browser or rsvg-convert makes PNG or PDF of it)."
             )
-        file.write_text(self.svg, encoding="utf-8", newline="\n")
-        return file
+        return write_text(file, self.svg)
 
     def __str__(self) -> str:
         return self.picture.describe()

@@ -129,6 +129,8 @@ def explain(
 def flat_index(name: str, shape: tuple[int, ...], index: tuple[int, ...] | int | None) -> int:
     """Return the row-major position of an index, or raise with the ranges that exist."""
     places = () if index is None else (index,) if isinstance(index, int) else tuple(index)
+    if not all(isinstance(each, (int, np.integer)) for each in places):
+        raise UsageError(f"An index is made of whole numbers, not {index!r}.")
     if len(places) != len(shape):
         raise ShapeError(
             f"{name} has shape {shape}, so one entry is chosen by {len(shape)} "

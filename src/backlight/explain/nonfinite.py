@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from backlight.errors import GradientError
+from backlight.errors import GradientError, UsageError
 from backlight.graph.graph import Graph
 from backlight.graph.node import Node
 from backlight.graph.primitive import Array, Kind
@@ -175,6 +175,10 @@ def find_nonfinite(loss: Tensor | Trace, *, gradients: bool = False) -> NonFinit
     """
     if isinstance(loss, Trace):
         graph, values, output = loss.graph, loss.values, loss.output
+    elif not isinstance(loss, Tensor):
+        raise UsageError(
+            f"find_nonfinite takes a recorded loss or a trace, not {type(loss).__name__}."
+        )
     elif loss.known_value is None:
         raise GradientError("find_nonfinite needs values, and this tensor is being traced.")
     else:

@@ -21,6 +21,8 @@ from backlight.record import Trace
 
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
 GOOD = 1e-8
+TOO_SMALL = 0.1
+"""A relative difference above this means that the two were not really compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def check_entry(trace: Trace, entry: Entry, analytic: float) -> NumericCheck:
         return NumericCheck(1.0, 0.0, 0.0, analytic, analytic == 1.0)
     loss = shifted_loss(trace, entry)
     at = float(trace.values[entry.node].reshape(-1)[entry.flat])
-    size = abs(float(trace.values[trace.output]))
+    size = _rounded_size(trace, entry.node)
     best: tuple[float, float, float] | None = None
     for relative in STEPS:
         step = relative * max(abs(at), 1.0)
@@ -100,7 +102,26 @@ def check_entry(trace: Trace, entry: Entry, analytic: float) -> NumericCheck:
     floor = float(np.finfo(dtype).eps) * max(abs(float(trace.values[trace.output])), 1.0)
     ok = bool(abs(value - analytic) <= 20 * error + rounding + floor)
     reason = "" if ok else _kink_on_the_way(trace, entry)
+    if not np.isfinite(value):
+        reason = "the loss is not finite a little to one side"
+    elif ok and abs(value - analytic) > TOO_SMALL * max(abs(value), abs(analytic)):
+        reason = f"the derivative is smaller than the error of finite differences, {error:.1e}"
     return NumericCheck(value, step, error, analytic, ok, reason)
+
+
+def _rounded_size(trace: Trace, start: int) -> float:
+    """How large the numbers are whose last digits reach the loss, measured at the loss.
+
+    A rounding error of a value acts on the loss with the value's gradient.
+    """
+    size = abs(float(trace.values[trace.output]))
+    for index in carried_from(trace, start)[0]:
+        gradient = trace.gradients[index]
+        if gradient is not None and gradient.size:
+            with np.errstate(all="ignore"):
+                largest = float(np.abs(trace.values[index] * gradient).max())
+            size += largest if np.isfinite(largest) else 0.0
+    return size
 
 
 def _kink_on_the_way(trace: Trace, entry: Entry) -> str:

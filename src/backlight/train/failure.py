@@ -59,6 +59,11 @@ def spoilt(parameters: Mapping[str, Array]) -> str:
 def message(what: str, step: int, epoch: int, batch: int, reason: str, learning_rate: float) -> str:
     """Write the one sentence that says where training stopped, why, and what may help."""
     because = f": {reason}" if reason else ""
+    if step == 0 and what == "the loss":  # nothing was learned yet: no learning rate is to blame
+        return (
+            f"Training stopped because {what} is not finite at the first step{because}; the "
+            f"network keeps its starting parameters."
+        )
     return (
         f"Training stopped because {what} is no longer finite at step {step} (epoch {epoch}, "
         f"batch {batch}){because}; the network keeps its last finite parameters, and a learning "
