@@ -204,6 +204,14 @@ def test_arguments_may_lie_in_any_order_in_memory():
     np.testing.assert_array_equal(NativeProgram(graph).run([x[::2]])[0], x[::2] * 2.0)
 
 
+def test_a_constant_may_be_a_view():
+    """A folded broadcast repeats one number in memory without holding it several times."""
+    repeated = bl.tensor(np.arange(3.0)) + 0.25
+    wide = bl.broadcast_to(repeated, (4, 3))
+    graph = bl.trace(lambda x: (x * wide, x @ wide.T), array(4, 3))
+    same(graph, [array(4, 3)])
+
+
 def test_several_threads_take_turns():
     x = array(50, 50)
     program = NativeProgram(bl.trace(lambda x: bl.sum(bl.exp(x @ x.T * 0.01), axis=0), x))
@@ -275,14 +283,14 @@ class StepCounter(bl.train.Callback):
 
 
 def test_a_loss_that_overflows_stops_at_its_step():
-    net = bl.nn.Sequential(bl.nn.Linear(3, 1), seed=0)
-    X, y = 1e3 * array(40, 3, dtype="float32"), array(40, 1, dtype="float32")
+    net = bl.nn.Sequential(bl.nn.Linear(1, 1, bias=False, dtype="float64", init=[[1.0]]))
+    X, y = np.ones((40, 1)), np.zeros((40, 1))
     messages = []
     for executor in ("native", "reference"):
+        copy = bl.nn.Sequential(bl.nn.Linear(1, 1, bias=False, dtype="float64", init=[[1.0]]))
+        copy.load(net.state())
         with pytest.raises(bl.errors.TrainingError) as error:
-            bl.fit(net_of(net), (X, y), loss=bl.nn.mse, optimizer=bl.optim.SGD(10.0), epochs=50,
+            bl.fit(copy, (X, y), loss=bl.nn.mse, optimizer=bl.optim.SGD(10.0), epochs=50,
                    batch_size=4, seed=0, executor=executor)  # fmt: skip
         messages.append(str(error.value))
-    # Step, epoch and batch are the same; numbers that have run away are not.
-    assert messages[0].partition(":")[0] == messages[1].partition(":")[0]
-    assert messages[0][:110] == messages[1][:110]
+    assert messages[0] == messages[1]

@@ -59,7 +59,7 @@ class NativeProgram:
         self._lock = threading.Lock()
         self._arena = _aligned(max(self.plan.arena + self.lowered.workspace, 1))
         self._constants = {
-            k: np.asarray(graph.nodes[k].attributes["value"].array)
+            k: np.ascontiguousarray(graph.nodes[k].attributes["value"].array)
             for k in self.lowered.arguments
             if self.plan.storage.get(k) is Storage.CONSTANT
         }
