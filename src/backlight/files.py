@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
-from backlight.errors import UsageError
+from backlight.errors import DataError
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file as UTF-8 and return its path.
-
-    The text goes to a file beside it first, which then takes its place, so that a reader never
-    sees half of it.
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a text file by way of a temporary one beside it, so that it is never half-written.
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : path-like
     text : str
+        Written as UTF-8, with its line ends as they are.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
 
     Raises
     ------
-    UsageError
+    DataError
         When the folder does not exist or cannot be written to.
     """
-    if not path.parent.is_dir():
-        raise UsageError(f"The folder {path.parent} does not exist; make it first.")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(path)
     try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(beside, path)
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{target.name}.", dir=target.parent, text=False
+        )
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     except OSError as error:
-        beside.unlink(missing_ok=True)
         reason = error.strerror or type(error).__name__
-        raise UsageError(f"{path} cannot be written: {reason}.") from error
-    return path
+        raise DataError(f"{target} cannot be written ({reason}); choose another place.") from error
+    return target
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -9,7 +9,7 @@ import click
 
 from backlight.cli import runs
 from backlight.cli.application import EXIT_CODES, say, usage_error
-from backlight.cli.output import emit_json, write_file
+from backlight.cli.output import emit_json
 from backlight.cli.targets import is_run
 from backlight.cli.values import Values, check_given, read_entry, read_values
 from backlight.data.messages import did_you_mean
@@ -17,6 +17,7 @@ from backlight.errors import UsageError
 from backlight.explain import Derivation
 from backlight.explain import explain as derive
 from backlight.explain.whole import TensorDerivation
+from backlight.files import write_text
 from backlight.formula import Formula, parse
 from backlight.tensor import Tensor, param, tensor
 from backlight.trace import history
@@ -75,7 +76,7 @@ def explain(
         explained = explain_formula(subject, read_values(at), wrt)
     derivation = explained.derivation
     if html is not None:
-        say(f"Wrote {write_file(html, page(derivation.html()))}.")
+        say(f"Wrote {write_text(html, page(derivation.html()))}.")
     if as_json:
         emit_json("explain", {**explained.about, "derivation": derivation.to_dict()})
     elif latex:

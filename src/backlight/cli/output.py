@@ -1,18 +1,13 @@
-"""Results on stdout: versioned JSON documents and files written whole or not at all."""
+"""Results on stdout: versioned JSON documents with numbers that JSON can hold."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import click
 import numpy as np
-
-from backlight.errors import DataError
 
 JSON_VERSION = 1
 
@@ -49,36 +44,3 @@ def plain(value: object) -> Json:
     if isinstance(value, Sequence):
         return [plain(each) for each in value]
     return str(value)
-
-
-def write_file(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a text file by way of a temporary one beside it, so that it is never half-written.
-
-    Raises
-    ------
-    DataError
-        When the folder does not exist or cannot be written to.
-    """
-    target = Path(path)
-    try:
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{target.name}.", dir=target.parent, text=False
-        )
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DataError(f"{target} cannot be written ({reason}); choose another place.") from error
-    return target
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -13,9 +13,10 @@ import click
 from backlight import data
 from backlight.cli import runs
 from backlight.cli.application import EXIT_CODES, say, usage_error
-from backlight.cli.output import emit_json, write_file
+from backlight.cli.output import emit_json
 from backlight.cli.recipe import Floats, Recipe
 from backlight.errors import DataError
+from backlight.files import write_text
 
 TABLES = (".csv", ".tsv", ".txt", ".data")
 
@@ -52,7 +53,7 @@ def predict(run: str, source: str, proba: bool, output: str | None, as_json: boo
     elif output is None:
         click.echo(as_csv(header, rows), nl=False)
     else:
-        say(f"Wrote {len(rows)} predictions to {write_file(output, as_csv(header, rows))}.")
+        say(f"Wrote {len(rows)} predictions to {write_text(output, as_csv(header, rows))}.")
 
 
 def features(recipe: Recipe, source: str) -> Floats:

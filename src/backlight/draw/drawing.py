@@ -72,7 +72,7 @@ class Drawing:
         ------
         UsageError
             For another kind of file.
-        OSError
+        DataError
             When the file cannot be written.
         """
         file = Path(path)

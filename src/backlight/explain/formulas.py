@@ -20,7 +20,6 @@ from backlight.explain.entries import (
     coordinates,
     flat_index,
     is_gather,
-    local_array,
     source_map,
     value_at,
 )
@@ -395,10 +394,6 @@ class Formulas:
             return Entry(node.inputs[0], flat_index(tuple(place), shape))
 
         return entry
-
-    def local_value(self, edge: Edge, target: Entry) -> float:
-        """Return the local derivative of an elementwise edge as a number."""
-        return float(local_array(self.trace, edge).reshape(-1)[target.flat])
 
     def numbers(self, expression: Expression) -> Expression:
         """Write an expression with the values of its symbols."""

@@ -164,7 +164,7 @@ class Library:
         """
         found = signature(self.address(name))
         found.library = self  # the function keeps its code alive
-        return found  # type: ignore[no-any-return]
+        return found  # type: ignore[no-any-return]  # ctypes makes its types at run time
 
     def address(self, name: str) -> int:
         """Return where a function is; the address is good while this library is alive."""

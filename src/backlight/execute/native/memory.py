@@ -58,7 +58,7 @@ class Hints:
 NO_HINTS = Hints()
 
 
-class _LoopName(ir.MDValue):  # type: ignore[misc]
+class _LoopName(ir.MDValue):  # type: ignore[misc]  # llvmlite is not typed
     """A metadata node that contains itself, which is how LLVM tells loops apart."""
 
     def descr(self, buf: list[str]) -> None:
