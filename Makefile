@@ -37,15 +37,20 @@ $(VENV)/test.stamp: requirements/test.txt $(VENV)/core.stamp
 	@$(PIP) -r requirements/test.txt
 	@touch $@
 
-$(VENV)/oracles.stamp: requirements/oracles.txt $(VENV)/test.stamp
+$(VENV)/oracles.stamp: requirements/oracles.txt $(VENV)/docs.stamp
 	@echo "set-up: installing the oracles of requirements/oracles.txt (PyTorch among them: large)"
 	@$(PIP) -r requirements/oracles.txt
+	@touch $@
+
+$(VENV)/docs.stamp: requirements/docs.txt $(VENV)/test.stamp
+	@echo "set-up: installing the pinned documentation tools of requirements/docs.txt"
+	@$(PIP) -r requirements/docs.txt
 	@touch $@
 
 setup: $(VENV)/test.stamp ## prepare .venv for development
 	@:
 
-oracles: $(VENV)/oracles.stamp ## install PyTorch, scikit-learn and pandas for the tests to compare with
+oracles: $(VENV)/oracles.stamp ## install PyTorch and TensorBoard for the tests to compare with
 	@:
 
 # ---- everyday -------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes the lock files anew from pyproject.toml: core.txt, test.txt and oracles.txt beside this
-# script, each with exact versions and each adding only what the one before it lacks.
+# Writes the lock files anew from pyproject.toml: core.txt, test.txt, docs.txt and oracles.txt beside
+# this script, each with exact versions and each adding only what the one before it lacks; and
+# bench.txt, whole, for the environment in which Backlight is timed beside its peers.
 # Usage: requirements/lock.sh [PYTHON], with the oldest Python that Backlight supports.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,14 +31,18 @@ write() {
 # hatchling and editables build the editable install, so that no unpinned build tool is fetched.
 build_tools=(hatchling editables)
 
-# Everything is resolved together first, so that the three files agree with each other.
-install all "${build_tools[@]}" '.[test,oracles]'
+# Everything is resolved together first, so that these files agree with each other.
+install all "${build_tools[@]}" '.[test,docs,oracles]'
 freeze all > "$scratch/all.txt"
 
 install step -c "$scratch/all.txt" "${build_tools[@]}" .
 freeze step > "$scratch/core.txt"
 install step -c "$scratch/all.txt" '.[test]'
 freeze step > "$scratch/test.txt"
+install step -c "$scratch/all.txt" '.[test,docs]'
+freeze step > "$scratch/docs.txt"
+install bench "${build_tools[@]}" '.[bench]'
+freeze bench > "$scratch/bench.txt"
 
 {
     write "What Backlight needs to run, and to be installed editable." ""
@@ -48,6 +53,14 @@ freeze step > "$scratch/test.txt"
     grep -vxFf "$scratch/core.txt" "$scratch/test.txt"
 } > requirements/test.txt
 {
-    write "Independent libraries that the tests compare with when they are there." test.txt
-    grep -vxFf "$scratch/test.txt" "$scratch/all.txt"
+    write "What the documentation is built with." test.txt
+    grep -vxFf "$scratch/test.txt" "$scratch/docs.txt"
+} > requirements/docs.txt
+{
+    write "Independent libraries that the tests compare with when they are there." docs.txt
+    grep -vxFf "$scratch/docs.txt" "$scratch/all.txt"
 } > requirements/oracles.txt
+{
+    write "Backlight's peers, for an environment of their own." ""
+    cat "$scratch/bench.txt"
+} > requirements/bench.txt
