@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import backlight as bl
-from backlight.errors import DataError
+from backlight.errors import BacklightError, DataError
 from backlight.record import Trace
 from backlight.schema import array_from_json, array_to_json
 
@@ -226,6 +226,17 @@ def test_damage_gives_a_data_error(changes: list[tuple[tuple[Any, ...], Any, boo
     # What is still understood can be written, shown and explained without surprises.
     assert Trace.from_json(trace.to_json()).to_json() == trace.to_json()
     str(trace)
+    for show in (
+        lambda: bl.explain(trace, "w", index=(0, 1)).text(),
+        lambda: bl.explain(trace, "w").text(),
+        lambda: str(bl.draw(trace)),
+        lambda: bl.diagnose(trace),
+    ):
+        try:
+            with np.errstate(all="ignore"):
+                show()
+        except BacklightError:  # such as a name that the change took away
+            continue
 
 
 @given(st.data())

@@ -118,12 +118,13 @@ def page(example: Example, source: str, output: str) -> str:
         f"<!-- Made by docs/examples/build.py from examples/{example.script}.py. -->",
         prose,
         first,
+        "<!-- page not run: this page is written by the program, and a test compares it -->",
         f"The program is [examples/{example.script}.py](../../examples/{example.script}.py):",
         fenced(re.sub(r"^    ", "", usage, flags=re.MULTILINE), "console"),
         "It prints:",
         *sections(output),
         *others,
-        "[All examples](../index.md#worked-examples)",
+        "[All examples](../tutorial/index.md#the-worked-examples-in-full)",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -67,6 +67,7 @@ def primitive(
     domain: str = "",
     kink: Kink | None = None,
     description: str = "",
+    pure: bool = False,
 ) -> CustomOperation:
     """Add an operation with its own derivative.
 
@@ -93,6 +94,9 @@ def primitive(
         For people.
     kink : Kink, optional
         Where it has no derivative.
+    pure : bool
+        The same operands always give the same value and nothing else happens.  Compiled programs
+        may then share its results and compute those of constants ahead of time.
 
     Returns
     -------
@@ -139,6 +143,7 @@ def primitive(
         kink=kink,
         careful=always if domain else None,
         description=description,
+        pure=pure,
     )
     _USERS.add(name)
     return CustomOperation(REGISTRY.add(made))

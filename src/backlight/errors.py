@@ -52,6 +52,10 @@ class TrainingError(BacklightError, RuntimeError):
     """Training had to stop, for instance because the loss is no longer finite."""
 
 
+class OutOfMemoryError(BacklightError, MemoryError):
+    """More memory than there is, found out before anything ran."""
+
+
 class RunError(BacklightError, ValueError):
     """A stored run that is missing, damaged or does not fit the request."""
 

@@ -183,6 +183,11 @@ class Trace:
     def __repr__(self) -> str:
         return f"<trace of {len(self.graph)} nodes, output {self.graph.nodes[self.output].name}>"
 
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        from backlight.report.display import trace_display  # import here: a notebook's question
+
+        return trace_display(self)
+
 
 def record(
     loss: Tensor,

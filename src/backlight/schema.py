@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -268,6 +269,7 @@ def _trace(data: Mapping[str, Any]) -> Trace:
             if array is not None and (array.shape, array.dtype) != (node.shape, node.dtype):
                 raise DataError(f"{node.name} has numbers of another shape or dtype than its own.")
     edges = [_edge(each, graph) for each in data["edges"]]
+    _check_edges(edges, graph, gradients)
     output = data["output"]
     if not (type(output) is int and 0 <= output < count and graph.nodes[output].shape == ()):
         raise DataError("The output is not a scalar node.")
@@ -300,6 +302,30 @@ def _edge(data: Mapping[str, Any], graph: Graph) -> Edge:
         if local is None or np.broadcast_shapes(local.shape, of) != of:
             raise DataError(f"The local derivative of {node.name} is missing or has a wrong shape.")
     return Edge(source, target, position, local, contribution)
+
+
+def _check_edges(edges: Sequence[Edge], graph: Graph, gradients: Sequence[Array | None]) -> None:
+    """Raise unless there is one edge wherever a gradient flowed, and none elsewhere."""
+    expected = {
+        (source, target, position)
+        for target, node in enumerate(graph.nodes)
+        for position, source in enumerate(node.inputs)
+        if gradients[target] is not None
+        and gradients[source] is not None
+        and node.dtype.kind == graph.nodes[source].dtype.kind == "f"
+        and node.primitive.flows(position)
+    }
+    found = [(each.source, each.target, each.position) for each in edges]
+    if len(found) != len(set(found)):
+        raise DataError("An edge is listed twice.")
+    wrong = expected.symmetric_difference(found)
+    if wrong:
+        source, target, position = min(wrong)
+        what = "is missing" if (source, target, position) in expected else "carries no gradient"
+        raise DataError(
+            f"The edge {graph.nodes[source].name} → {graph.nodes[target].name} (operand "
+            f"{position}) {what}."
+        )
 
 
 def _scopes(table: list[Any]) -> list[Scope]:
@@ -340,4 +366,26 @@ def _graph(data: Mapping[str, Any], scopes: list[Scope]) -> tuple[Graph, list[An
             )
         )
     graph = Graph(tuple(nodes), tuple(data["inputs"]), tuple(data["outputs"]))
-    return check(graph), list(data["nodes"])
+    for node in check(graph).nodes:
+        _check_attributes(node)
+    return graph, list(data["nodes"])
+
+
+def _check_attributes(node: Node) -> None:
+    """Raise unless every rule of the operation takes the operands and attributes of the node."""
+    primitive = node.primitive
+    if node.is_leaf:
+        return
+    operands = range(len(node.inputs))
+    partials = (primitive.partial(position) for position in operands)
+    for rule in (primitive.evaluate, *(each for each in partials if each is not None)):
+        # The first argument is the array library or the output.
+        try:
+            _signature(rule).bind(None, *operands, **node.attributes)
+        except TypeError as error:
+            raise DataError(f"{node.name} = {primitive.name}: {error}") from None
+
+
+@lru_cache(maxsize=1024)
+def _signature(rule: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(rule)

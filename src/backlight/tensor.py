@@ -430,6 +430,11 @@ class Tensor:
         dtype = "" if self.dtype in (FLOAT64, INT64, BOOL) else f", dtype={self.dtype}"
         return f"Tensor({text}{dtype}{name})"
 
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        from backlight.report.display import tensor_display  # import here: a notebook's question
+
+        return tensor_display(self)
+
     # ── operators ────────────────────────────────────────────────────────────────────────────
 
     __hash__ = object.__hash__

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -153,9 +154,18 @@ def test_no_command_shows_the_help_and_exits_with_2() -> None:
     assert "Usage:" in result.stderr
 
 
-@pytest.mark.parametrize("command", sorted(main.commands))
+def words_of_commands(group: click.Group = main, before: str = "") -> Iterator[str]:
+    """Name every command, those within commands too."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from words_of_commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}"
+
+
+@pytest.mark.parametrize("command", list(words_of_commands()))
 def test_every_command_has_help_with_an_example_json_and_exit_codes(command: str) -> None:
-    result = CliRunner().invoke(main, [command, "--help"])
+    result = CliRunner().invoke(main, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert "Example" in result.stdout
     assert f"backlight {command}" in result.stdout

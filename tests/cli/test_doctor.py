@@ -78,3 +78,18 @@ def test_the_limit_of_a_control_group(tmp_path: Path) -> None:
     assert machine.cores_of_group(tmp_path) == 1.5
     (tmp_path / "cpu.max").write_text("nonsense\n")
     assert machine.cores_of_group(tmp_path) is None
+
+
+def test_where_machine_code_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BACKLIGHT_CACHE_DIR", str(tmp_path))
+    kept = tmp_path / "native" / "some.code"
+    kept.parent.mkdir()
+    kept.write_bytes(bytes(123))
+    assert report()["machine_code"] == {"path": str(kept.parent), "bytes": 123}
+    monkeypatch.setenv("BACKLIGHT_CACHE", "off")
+    assert report()["machine_code"] == {"path": "in memory only", "bytes": 0}
+    monkeypatch.delenv("BACKLIGHT_CACHE")
+    monkeypatch.setenv("BACKLIGHT_CACHE_DIR", str(kept))  # a file, not a folder
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 1
+    assert "BACKLIGHT_CACHE_DIR" in result.stdout

@@ -18,6 +18,7 @@ from backlight.cli import main
 from backlight.cli.parts import divide
 from backlight.data import names
 from backlight.errors import DataError
+from backlight.train import RunStore
 
 QUICK = ["--hidden", "6", "--epochs", "3", "--quiet"]
 
@@ -208,7 +209,7 @@ def refused(*arguments: str, code: int) -> str:
     ("arguments", "says"),
     [
         (["digts"], "did you mean 'digits'"),
-        (["digits", "--target", "digit"], "target"),
+        (["digits", "--target", "pixel"], "has the target 'digit'"),
         (["digits", "--hidden", "12,x"], "--hidden"),
         (["digits", "--hidden", ""], "--hidden"),
         (["digits", "--activation", "rellu"], "--activation"),
@@ -242,7 +243,7 @@ def test_wrong_usage(arguments: list[str], says: str) -> None:
         ("a,b,t\n", "row"),
         ("a,b,t\n1,2,3\n4,5\n", "line 3"),
         ("a,b,t\n1,2,3\n4,five,6\n7,8,9\n", "line 3, column 'b'"),
-        ("a,b,t\n1,2,3\n4,NaN,6\n7,8,9\n", "line 3, column 'b'"),
+        ("a,b,t\n1,2,3\n4,inf,6\n7,8,9\n", "line 3, column 'b'"),
         ("a,b,t\n1,2,yes\n4,3,yes\n7,8,yes\n", "single class"),
         ("a\n1\n2\n", "single column"),
     ],
@@ -262,12 +263,19 @@ def test_a_file_that_is_missing_and_a_column_that_is_missing() -> None:
 
 def test_a_learning_rate_that_makes_the_loss_overflow() -> None:
     table(Path("prices.csv"))
-    said = refused(
+    result = train(
         "prices.csv", "--optimizer", "sgd", "--lr", "1e30", "--hidden", "8", "--epochs", "50",
-        "--quiet", code=1,
+        "--quiet",
     )  # fmt: skip
-    assert "no longer finite" in said
-    assert "learning rate" in said
+    assert result.exit_code == 1
+    assert "no longer finite" in result.stderr
+    assert "learning rate" in result.stderr
+    # The store says what happened; nothing else is left.
+    assert [each.name for each in Path("runs").iterdir()] == ["backlight.sqlite3"]
+    with RunStore("runs") as store:
+        (record,) = store.records()
+        assert (record.name, record.status) == ("prices-1", "failed")
+        assert "non-finite" in [each.kind for each in store.events(record)]
 
 
 def test_a_place_that_cannot_be_written() -> None:
@@ -296,17 +304,22 @@ def test_an_interrupt_keeps_what_there_is(monkeypatch: pytest.MonkeyPatch) -> No
         return advance(self, *arguments)
 
     monkeypatch.setattr(Engine, "advance", interrupted)
+    monkeypatch.setattr(Engine, "iterates", property(lambda self: False))
     result = train("xor", "--hidden", "4", "--epochs", "50", "--quiet", "--out", "run")
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr
     assert "Saved to run" in result.stdout
     assert json.loads(Path("run/run.json").read_text(encoding="utf-8"))["steps"] == 5
 
+    said = refused("xor", "--hidden", "4", "--epochs", "50", "--quiet", "--out", "run", code=2)
+    assert "--overwrite" in said
+
     taken[:] = [0] * 9
     shutil.rmtree("run")
+    shutil.rmtree("run.checkpoints")
     result = train("xor", "--hidden", "4", "--epochs", "50", "--quiet", "--out", "run")
     assert result.exit_code == 130
-    assert not Path("run").exists()
+    assert not Path("run").exists() and not Path("run.checkpoints").exists()
 
 
 def test_a_process_of_its_own(folder: Path) -> None:

@@ -133,7 +133,10 @@ def test_a_name_stands_before_a_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("t.parquet", b"PAR1", "convert it to CSV"),
+        ("t.parquet", b"PAR1", "no readable Parquet file"),
+        ("t.xyz", b"PAR1", "no readable Parquet file"),
+        ("t.xyz", b"ARROW1\0\0", "no readable Arrow file"),
+        ("t.xyz", b"\x93NUMPY\1\0", "no readable .npy file"),
         ("t.csv.gz", b"\x1f\x8b", "unpack it with gunzip"),
         ("t.xyz", b"", "convert it to CSV"),
         ("t.xyz", b"abc", "convert it to CSV"),
@@ -159,7 +162,8 @@ def test_odd_paths():
 @pytest.mark.parametrize("options", [{"target": "y"}, {"task": "regression"}])
 def test_options_without_meaning(tmp_path, options):
     for path in ("digits", tmp_path):
-        with pytest.raises(UsageError, match="has its target already"):
+        with pytest.raises(UsageError, match="has its target already|has the target 'digit', not"):
             read(path, **options)
+    assert read("digits", "digit").target_name == "digit"
     with pytest.raises(UsageError, match="is float32"):
         read("digits", dtype="float64")

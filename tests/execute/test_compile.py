@@ -167,4 +167,4 @@ def test_it_says_what_it_is():
 
     fast = compile(area)
     assert fast.__name__ == "area" and fast.__doc__ == "The square."
-    assert repr(fast) == "<compiled area (reference, 0 programs)>"
+    assert repr(fast) == "<compiled area (native, 0 programs)>"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backlight.data.rows import FileRows, RowWriter
 from backlight.errors import UsageError
-from backlight.ops.random import bits
-from backlight.train.batches import ORDER_STREAM, BatchPlan, batches, order
+from backlight.train.batches import ORDER_STREAM, Ahead, BatchPlan, ahead_of, batches, order
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10**6), st.integers(1, 200))
@@ -17,10 +17,20 @@ def test_every_epoch_sees_every_example_once(seed, epoch, n):
     assert sorted(order(seed, epoch, n).tolist()) == list(range(n))
 
 
-def test_the_order_is_that_of_the_streams_64_bit_keys():
-    words = bits(7, ORDER_STREAM, 3, 2 * 9).astype(object)
-    keys = [int(words[2 * i]) * 2**32 + int(words[2 * i + 1]) for i in range(9)]
+def test_the_order_is_that_of_the_streams_keys():
+    generator = np.random.Philox(key=[7, ORDER_STREAM], counter=[0, 0, 3, 0])
+    keys = [int(word) >> 4 for word in generator.random_raw(9)]  # four bits tell 9 places apart
     assert order(7, 3, 9).tolist() == sorted(range(9), key=keys.__getitem__)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 64, 65, 1000])
+def test_every_order_has_each_place_once(n):
+    assert sorted(order(2, 1, n).tolist()) == list(range(n))
+
+
+def test_all_orders_are_about_equally_frequent():
+    counts = np.unique([order(seed, 0, 3) for seed in range(3000)], axis=0, return_counts=True)[1]
+    assert len(counts) == 6 and np.sum((counts - 500) ** 2 / 500) < 20.5  # chi², 5 degrees, 0.1 %
 
 
 def test_seeds_and_epochs_give_different_orders():
@@ -64,3 +74,36 @@ def test_a_steps_examples_are_those_of_its_place_in_the_epoch(n, size, step, shu
 def test_without_shuffling_and_in_full_batches_the_order_is_the_datas():
     assert BatchPlan(5, 2, shuffle=False).indices(4).tolist() == [2, 3]
     assert BatchPlan(5, None, shuffle=True).indices(9).tolist() == [0, 1, 2, 3, 4]
+
+
+# ---- data in files ------------------------------------------------------------------------------
+
+
+@given(
+    st.integers(1, 60), st.integers(1, 20), st.integers(1, 9), st.sampled_from([1, 100, 400, 10**6])
+)
+def test_reading_ahead_gives_each_step_its_examples(n, size, together, nbytes):
+    X, y = np.arange(3.0 * n).reshape(n, 3), np.arange(n)
+    with RowWriter((3,), X.dtype) as writer:
+        writer.write(X)
+    plan = BatchPlan(n, size, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backlight.train.batches.AHEAD_BYTES", nbytes)
+        ahead = ahead_of((writer.rows(), y))
+    assert isinstance(ahead, Ahead)
+    for epoch in (0, 1, 0):
+        in_order = plan.epoch_order(epoch)
+        for batch in range(0, plan.per_epoch, together):
+            count = min(together, plan.per_epoch - batch)
+            start, stop = plan.span(batch, count)
+            held, first = ahead.take(epoch, in_order, start, stop)
+            rows = in_order[start:stop]
+            assert not isinstance(held[0], FileRows)
+            np.testing.assert_array_equal(held[0][first : first + len(rows)], X[rows])
+            np.testing.assert_array_equal(held[1][first : first + len(rows)], rows)
+            # It holds no more than it may, but for a request that is larger.
+            assert len(held[0]) <= max(nbytes // 32, len(rows), 1)
+
+
+def test_data_in_memory_is_not_read_ahead():
+    assert ahead_of((np.zeros((3, 2)), np.zeros(3))) is None

@@ -85,20 +85,20 @@ def test_an_interruption_keeps_what_was_learnt():
 
 
 def test_an_interruption_within_a_step_leaves_the_state_before_or_after_it(monkeypatch):
-    from backlight.train.step import StepProgram
+    from backlight.train.engine import Engine
 
     net = tiny()
-    original = StepProgram.run
+    original = Engine.advance
     calls = []
 
-    def run_and_interrupt(self, *arguments):
+    def advance_and_interrupt(self, *arguments):
         calls.append(1)
         if len(calls) == 6:
             raise KeyboardInterrupt
         return original(self, *arguments)
 
-    monkeypatch.setattr(StepProgram, "run", run_and_interrupt)
-    run = train(net, [])
+    monkeypatch.setattr(Engine, "advance", advance_and_interrupt)
+    run = train(net, [], executor="reference")
     assert run.stopped == "interrupted" and run.steps == 5
     assert_same(values(net), run.parameters_at(5))
 

@@ -6,11 +6,15 @@ import click
 
 from backlight import __version__
 from backlight.cli.application import EXIT_CODES, Application
+from backlight.cli.bench import bench
 from backlight.cli.check import check
 from backlight.cli.diagnose import diagnose
 from backlight.cli.doctor import doctor
 from backlight.cli.explain import explain
+from backlight.cli.export import export
 from backlight.cli.predict import predict
+from backlight.cli.run_commands import runs
+from backlight.cli.studio import studio
 from backlight.cli.train import train
 
 __all__ = ["main"]
@@ -29,5 +33,5 @@ def main() -> None:
     """Neural networks that one can see through."""
 
 
-for command in (train, predict, explain, check, diagnose, doctor):
+for command in (train, predict, explain, check, diagnose, runs, studio, export, bench, doctor):
     main.add_command(command)

@@ -83,6 +83,12 @@ def examine() -> Report:
             f"The cache folder {cache} cannot be written; correct its permissions or set "
             "XDG_CACHE_HOME to another place."
         )
+    code = _machine_code()
+    if code is not None and not _writable(code):
+        problems.append(
+            f"Machine code cannot be kept in {code}; set BACKLIGHT_CACHE_DIR to a folder of your "
+            "own, or BACKLIGHT_CACHE=off."
+        )
     fashion = _fashion_mnist()
     if fashion is not None:
         notes.append(fashion)
@@ -106,6 +112,10 @@ def examine() -> Report:
         },
         "thread_variables": machine.thread_settings(),
         "cache": {"path": str(cache), "bytes": _bytes_in(cache)},
+        "machine_code": {
+            "path": "in memory only" if code is None else str(code),
+            "bytes": 0 if code is None else _bytes_in(code),
+        },
         "data": {"fashion-mnist": fashion is None},
     }
     return Report(facts, tuple(problems), tuple(notes))
@@ -123,6 +133,14 @@ def _writable(folder: Path) -> bool:
     while not folder.exists() and folder.parent != folder:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK)
+
+
+def _machine_code() -> Path | None:
+    """Return the folder of compiled programs; None when they are kept in memory only."""
+    # Here, because LLVM takes a while to load.
+    from backlight.execute.native.cache import cache_folder
+
+    return cache_folder()
 
 
 def _bytes_in(folder: Path) -> int:

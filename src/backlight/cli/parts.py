@@ -64,7 +64,7 @@ def divide(dataset: Dataset, test: float | None, validation: float, seed: int) -
 def _split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     """Split by class where each class has rows enough for both sides."""
     stratify = False
-    if dataset.class_names is not None:
+    if dataset.task == "classification":
         sizes = np.bincount(dataset.y)
         sizes = sizes[sizes > 0]
         count = round(share * len(dataset))

@@ -6,19 +6,17 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
+import numpy as np
 
 from backlight import data
 from backlight.cli import runs
 from backlight.cli.application import EXIT_CODES, say, usage_error
 from backlight.cli.output import emit_json
-from backlight.cli.recipe import Floats, Recipe
+from backlight.cli.recipe import ROWS_AT_ONCE, Floats, Recipe
 from backlight.errors import DataError
 from backlight.files import write_text
-
-TABLES = (".csv", ".tsv", ".txt", ".data")
 
 Row = list[str | float]
 
@@ -28,7 +26,9 @@ Row = list[str | float]
     "  backlight predict runs/penguins-1 new.csv\n"
     "  backlight predict runs/penguins-1 new.csv --proba --output predictions.csv\n\n"
     "A table needs the columns that the network was trained on, by name and in any order; others "
-    "are left alone. Of a set with test rows of its own, those are predicted.\n\n" + EXIT_CODES
+    "are left alone. Gaps are filled in as in training, and a category that training did not see "
+    "counts as none of the known ones. Of a set with test rows of its own, those are predicted.\n\n"
+    + EXIT_CODES
 )
 @click.argument("run", metavar="RUN")
 @click.argument("source", metavar="DATA")
@@ -38,7 +38,7 @@ Row = list[str | float]
 def predict(run: str, source: str, proba: bool, output: str | None, as_json: bool) -> None:
     """Predict for the rows of DATA with the network of RUN, as CSV.
 
-    DATA is a CSV, NPZ or IDX file, or the name of a set.
+    DATA is a CSV, Parquet, Arrow, NPZ, .npy or IDX file, or the name of a set.
     """
     stored = runs.load(run)
     recipe = stored.recipe
@@ -64,21 +64,22 @@ def features(recipe: Recipe, source: str) -> Floats:
     DataError
         When the data cannot be read, or lacks some of them; their names are given.
     """
-    if Path(source).suffix.lower() in TABLES and source not in data.names():
-        return data.read_features(source, recipe.feature_names)
-    dataset = data.read(source)
-    dataset = dataset.test or dataset
-    missing = [name for name in recipe.feature_names if name not in dataset.feature_names]
-    if missing:
-        listed = ", ".join(repr(name) for name in missing[:8])
-        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        raise DataError(
-            f"{os.path.basename(source)} lacks what the network was trained on: {listed}{more}; "
-            "give data with these features."
-        )
-    rows: Floats = dataset.X.reshape(len(dataset), -1)
-    order = [dataset.feature_names.index(name) for name in recipe.feature_names]
-    return rows[:, order]
+    rows: Floats = data.read_rows(source, recipe.columns)
+    if not isinstance(recipe.features, data.Preprocessor):
+        _check_whole(rows, recipe.feature_names, source)
+    return rows
+
+
+def _check_whole(rows: Floats, names: Sequence[str], source: str) -> None:
+    """Refuse gaps where training had none and so says nothing about them."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        gaps = np.isnan(rows[start : start + ROWS_AT_ONCE])
+        if gaps.any():
+            row, column = np.argwhere(gaps)[0].tolist()
+            raise DataError(
+                f"{os.path.basename(source)} has no {names[column]!r} in row {start + row} (from "
+                "0 on), and the network was trained on data without gaps; fill it in."
+            )
 
 
 def table(recipe: Recipe, predicted: Floats, proba: bool) -> tuple[list[str], list[Row]]:
@@ -87,6 +88,8 @@ def table(recipe: Recipe, predicted: Floats, proba: bool) -> tuple[list[str], li
         count = recipe.outputs
         names = [recipe.target_name] if count == 1 else _numbered(recipe.target_name, count)
         return names, [[float(f"{number:.9g}") for number in row] for row in predicted]
+    if recipe.task == "labels":
+        return _labels(recipe, predicted, proba)
     header = [recipe.target_name]
     if proba:
         header += [f"p({name})" for name in recipe.class_names]
@@ -95,6 +98,16 @@ def table(recipe: Recipe, predicted: Floats, proba: bool) -> tuple[list[str], li
         chosen: Row = [recipe.class_names[int(row.argmax())]]
         rows.append(chosen + [float(f"{number:.6g}") for number in row] if proba else chosen)
     return header, rows
+
+
+def _labels(recipe: Recipe, predicted: Floats, proba: bool) -> tuple[list[str], list[Row]]:
+    """One column of 0 and 1 for each label, and its probability."""
+    names = list(recipe.class_names or ())
+    found: list[Row] = []
+    for row in predicted:
+        labels: Row = [int(number > 0.5) for number in row]
+        found.append(labels + [float(f"{number:.6g}") for number in row] if proba else labels)
+    return names + [f"p({name})" for name in names] * proba, found
 
 
 def _numbered(name: str, count: int) -> list[str]:

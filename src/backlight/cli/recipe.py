@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backlight import nn
-from backlight.data import Dataset, Standardizer
+from backlight.data import Column, Dataset, Preprocessor, Standardizer, preprocessing_from_dict
+from backlight.data.rows import map_rows, pieces
 from backlight.errors import DataError, RunError, UsageError
 from backlight.tensor import Tensor
 
@@ -47,24 +48,27 @@ class Recipe:
     Attributes
     ----------
     feature_names : tuple of str
+        What the data has to have: the columns of a table, or the features of arrays.
     target_name : str
     class_names : tuple of str, or None
         None for regression.
     outputs : int
         How many numbers the network gives for each row: one for each class (two classes have
-        two), or one for each target of a regression.
-    features : Standardizer or None
+        two) or label, or one for each target of a regression.
+    features : Standardizer, Preprocessor or None
         Learnt from the training rows alone; None for images, which stay between 0 and 1.
     targets : Standardizer or None
         For a regression.
+    task : {"classification", "regression", "labels"}
     """
 
     feature_names: tuple[str, ...]
     target_name: str
     class_names: tuple[str, ...] | None
     outputs: int
-    features: Standardizer | None
+    features: Standardizer | Preprocessor | None
     targets: Standardizer | None
+    task: str
 
     @classmethod
     def learn(cls, train: Dataset, *, standardize: bool = True) -> Recipe:
@@ -75,26 +79,48 @@ class Recipe:
         DataError
             When the features have no spread that float64 can hold.
         """
-        wanted = standardize and train.image_shape is None
-        features = Standardizer.fit(_rows(train.X)) if wanted else None
-        if train.class_names is not None:
-            outputs, targets = len(train.class_names), None
+        features: Standardizer | Preprocessor | None = None
+        if train.columns is not None:
+            features = Preprocessor.fit(train.X, train.columns, scale=standardize)
+        elif standardize and train.image_shape is None:
+            features = Standardizer.fit(_rows(train.X))
+        targets = None
+        if train.task == "classification":
+            outputs = len(train.class_names or ())
         else:
             numbers = _rows(train.y)
             outputs = numbers.shape[1]
-            targets = Standardizer.fit(numbers) if standardize else None
+            if standardize and train.task == "regression":
+                targets = Standardizer.fit(numbers)
         return cls(
-            train.feature_names, train.target_name, train.class_names, outputs, features, targets
+            train.feature_names,
+            train.target_name,
+            train.class_names,
+            outputs,
+            features,
+            targets,
+            train.task,
         )
 
     @property
-    def task(self) -> str:
-        """Classification or regression."""
-        return "regression" if self.class_names is None else "classification"
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that data has to have, with what they hold."""
+        if isinstance(self.features, Preprocessor):
+            return self.features.columns
+        return tuple(Column(name) for name in self.feature_names)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of what the network sees, one for each of its inputs."""
+        if isinstance(self.features, Preprocessor):
+            return self.features.feature_names
+        return self.feature_names
 
     @property
     def loss(self) -> Loss:
-        """Cross-entropy of the logits for classes, and the mean squared error for numbers."""
+        """Cross-entropy of the logits for classes or labels, and for numbers the squared error."""
+        if self.task == "labels":
+            return nn.binary_cross_entropy_with_logits
         return nn.mse if self.class_names is None else nn.cross_entropy
 
     def network(
@@ -102,7 +128,7 @@ class Recipe:
     ) -> nn.Sequential:
         """Build the network: linear layers with activations between them, and a linear output."""
         layers: list[nn.Module] = []
-        width = len(self.feature_names)
+        width = len(self.input_names)
         for size in hidden:
             layers += [nn.Linear(width, size), ACTIVATIONS[activation]()]
             if dropout:
@@ -126,23 +152,31 @@ class Recipe:
                 f"{len(self.feature_names)}; give the same ones."
             )
         ready = rows if self.features is None else self.features.apply(rows)
-        return ready.astype(np.float32)
+        single = np.dtype(np.float32)
+        return ready if ready.dtype == single else map_rows(ready, lambda each: each, single)
 
     def wanted(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a target as the loss takes it: class codes, or (n, k) numbers of unit spread."""
+        """Return a target as the loss takes it: class codes, labels, or (n, k) scaled numbers."""
         if self.class_names is not None:
             return y
         numbers = _rows(y)
         return (numbers if self.targets is None else self.targets.apply(numbers)).astype(np.float32)
 
     def predict(self, net: Callable[[Floats], Tensor], X: Floats) -> Floats:
-        """Return what people read: (n, classes) probabilities, or (n, k) numbers in their units."""
+        """Return what people read: (n, classes) probabilities, or (n, k) numbers in their units.
+
+        Of labels, each has a probability of its own.
+        """
         parts = []
         for start in range(0, len(X), ROWS_AT_ONCE):
             with nn.running(training=False):
                 outputs = net(self.inputs(X[start : start + ROWS_AT_ONCE])).value
             parts.append(np.asarray(outputs, np.float64))
         outputs = np.concatenate(parts) if parts else np.zeros((0, self.outputs))
+        if self.task == "labels":
+            with np.errstate(over="ignore"):  # exp(−x) may overflow to infinity, which is right
+                chances: Floats = 1.0 / (1.0 + np.exp(-outputs))
+            return chances
         if self.class_names is not None:
             powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
             probabilities: Floats = powers / powers.sum(axis=1, keepdims=True)
@@ -156,17 +190,31 @@ class Recipe:
         """Return the accuracy, or for a regression R² and the root of the mean squared error.
 
         R² = 1 − Σ(y − ŷ)² / Σ(y − ȳ)², averaged over the targets; it is left out where a target
-        does not vary.
+        does not vary.  Of labels, it is the share that is right, and that of rows all of whose
+        labels are.  It takes the memory of a few thousand rows, however many there are.
         """
-        predicted = self.predict(net, data.X)
+        right = rows = exact = 0
+        squares: Floats = np.zeros(self.outputs)
+        for X, y in zip(pieces(data.X, ROWS_AT_ONCE), pieces(data.y, ROWS_AT_ONCE), strict=True):
+            predicted = self.predict(net, X)
+            rows += len(X)
+            if self.task == "labels":
+                same = (predicted > 0.5) == (y > 0.5)
+                right += int(np.count_nonzero(same))
+                exact += int(np.count_nonzero(same.all(axis=1)))
+            elif self.class_names is not None:
+                right += int(np.count_nonzero(predicted.argmax(axis=1) == y))
+            else:
+                squares = squares + np.sum((_rows(y).astype(np.float64) - predicted) ** 2, axis=0)
+        if self.task == "labels":
+            return {"accuracy": right / (rows * self.outputs), "all_labels": exact / rows}
         if self.class_names is not None:
-            return {"accuracy": float(np.mean(predicted.argmax(axis=1) == data.y))}
+            return {"accuracy": right / rows}
+        found = {"rmse": float(np.sqrt(np.mean(squares / rows)))}
         numbers = _rows(data.y).astype(np.float64)
-        left = np.sum((numbers - predicted) ** 2, axis=0)
         spread = np.sum((numbers - numbers.mean(axis=0)) ** 2, axis=0)
-        found = {"rmse": float(np.sqrt(np.mean((numbers - predicted) ** 2)))}
         if (spread > 0).all():
-            found = {"r2": float(np.mean(1 - left / spread)), **found}
+            found = {"r2": float(np.mean(1 - squares / spread)), **found}
         return found
 
     def to_dict(self) -> dict[str, object]:
@@ -178,6 +226,7 @@ class Recipe:
             "outputs": self.outputs,
             "features": None if self.features is None else self.features.to_dict(),
             "targets": None if self.targets is None else self.targets.to_dict(),
+            "task": self.task,
         }
 
     @classmethod
@@ -192,16 +241,17 @@ class Recipe:
         try:
             if not isinstance(stored, Mapping):
                 raise TypeError("not a mapping")
-            classes = stored["class_names"]
+            classes, features, targets = (
+                stored[part] for part in ("class_names", "features", "targets")
+            )
             return cls(
                 tuple(str(each) for each in stored["feature_names"]),
                 str(stored["target_name"]),
                 None if classes is None else tuple(str(each) for each in classes),
                 int(stored["outputs"]),
-                *(
-                    None if stored[part] is None else Standardizer.from_dict(stored[part])
-                    for part in ("features", "targets")
-                ),
+                features if features is None else preprocessing_from_dict(features),
+                targets if targets is None else Standardizer.from_dict(targets),
+                str(stored.get("task", "regression" if classes is None else "classification")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(
@@ -212,7 +262,8 @@ class Recipe:
 
 def _rows(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return one row of numbers for each example."""
-    return values.reshape(len(values), -1)
+    # A view of rows in a file would no longer be read from there.
+    return values if values.ndim == 2 else values.reshape(len(values), -1)
 
 
 def read_hidden(text: str) -> tuple[int, ...]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shlex
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,10 @@ from backlight import train as training
 from backlight.cli.parts import divide
 from backlight.cli.recipe import Floats, Recipe
 from backlight.data import Dataset
-from backlight.errors import RunError, UsageError
+from backlight.errors import RunError, TrainingError, UsageError
 from backlight.tensor import Tensor
-from backlight.train import Run, StoredRun
+from backlight.train import Checkpoints, Run, RunLog, StoredRun
+from backlight.train.checkpoints import found_in
 
 RUNS_FOLDER = "runs"
 
@@ -135,7 +139,7 @@ def save(
     """Write a run to its place, and the folders around it; on failure leave no trace."""
     made = _make_folders(place.parent)
     try:
-        return training.save(
+        saved = training.save(
             run,
             place,
             data=dataset,
@@ -155,6 +159,11 @@ def save(
         for folder in made:
             folder.rmdir()
         raise
+    with training.RunStore(place.parent) as store:
+        store.change(store.record(place.name).id, {"directory": place.name})
+    if run.stopped != "interrupted":  # there is nothing left to go on with
+        shutil.rmtree(checkpoint_folder(place), ignore_errors=True)
+    return saved
 
 
 def _make_folders(folder: Path) -> list[Path]:
@@ -194,12 +203,96 @@ def check_place(out: str, overwrite: bool) -> Path:
     return place
 
 
-def next_place(stem: str) -> Path:
-    """Return the first free place ``runs/stem-1``, ``runs/stem-2``, …"""
+def place_for(out: str | None, stem: str, *, overwrite: bool, resume: bool) -> Path:
+    """Return where a run is to be saved, or is to go on.
+
+    Without ``out`` it is the first free place ``runs/stem-1``, ``runs/stem-2``, …, and to go on
+    the last of these that was interrupted.
+
+    Raises
+    ------
+    UsageError
+        As for `check_place`, and when there is nothing to go on with.
+    """
+    if not resume and out is None:
+        return _next_place(stem)
+    if not resume:
+        place = check_place(str(out), overwrite)
+        if not overwrite and found_in(checkpoint_folder(place)):
+            raise UsageError(
+                f"--out {out} was not trained to its end; go on with --resume, or begin anew with "
+                "--overwrite."
+            )
+        return place
+    last = Path(out) if out is not None else _last_interrupted(stem)
+    if last is None or not found_in(checkpoint_folder(last)):
+        where = f"{RUNS_FOLDER}/{stem}-N" if last is None else str(last)
+        done = last is not None and training.is_run(last)
+        why = "it has ended" if done else "it has no checkpoints"
+        raise UsageError(
+            f"There is no run to go on with at {where} ({why}); train without --resume, or name "
+            f"the run with --out."
+        )
+    return check_place(str(last), True)
+
+
+def _next_place(stem: str) -> Path:
     number = 1
-    while os.path.lexists(Path(RUNS_FOLDER, f"{stem}-{number}")):
+    while any(map(os.path.lexists, _places(stem, number))):
         number += 1
-    return check_place(os.path.join(RUNS_FOLDER, f"{stem}-{number}"), False)
+    return check_place(str(_places(stem, number)[0]), False)
+
+
+def _last_interrupted(stem: str) -> Path | None:
+    numbers = []
+    for path in Path(RUNS_FOLDER).glob("*.checkpoints"):
+        match = re.fullmatch(rf"{re.escape(stem)}-([1-9][0-9]{{0,8}})\.checkpoints", path.name)
+        if match:
+            numbers.append(int(match[1]))
+    return _places(stem, max(numbers))[0] if numbers else None
+
+
+def _places(stem: str, number: int) -> tuple[Path, Path]:
+    place = Path(RUNS_FOLDER, f"{stem}-{number}")
+    return place, checkpoint_folder(place)
+
+
+def checkpoint_folder(place: Path) -> Path:
+    """Return the folder of a run's checkpoints while it is trained: ``NAME.checkpoints``."""
+    return place.with_name(f"{place.name}.checkpoints")
+
+
+def checkpoints(place: Path, seconds: float, afresh: bool) -> Checkpoints:
+    """Return where the checkpoints of a run go; ``afresh`` removes those of an earlier one."""
+    folder = checkpoint_folder(place)
+    if afresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Checkpoints(folder, every_seconds=seconds)
+
+
+def log(place: Path, name: str) -> RunLog:
+    """Return the entry of a run on a data set of a name in the store beside it.
+
+    The place is free, so an entry of that name is of a run that is gone.
+    """
+    return RunLog(place.parent, place.name, replace=True, data=name.removesuffix(" (train)"))
+
+
+@contextmanager
+def training_at(place: Path) -> Iterator[None]:
+    """Remove the checkpoints of a run whose training failed: going on would fail again."""
+    try:
+        yield
+    except TrainingError:
+        shutil.rmtree(checkpoint_folder(place), ignore_errors=True)
+        raise
+
+
+def give_up(place: Path) -> None:
+    """Leave no trace of a run that took no step."""
+    shutil.rmtree(checkpoint_folder(place), ignore_errors=True)
+    with training.RunStore(place.parent) as store:
+        store.forget(place.name)
 
 
 def shown(place: Path | str) -> str:

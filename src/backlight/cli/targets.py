@@ -25,7 +25,7 @@ def is_run(
     RunError
         When a run is meant and there is no such folder.
     UsageError
-        When options of a formula are given with a run.
+        When options of a formula are given with a run, or with options of a run.
     """
     for_formula = any(each is not None for each in formula_options)
     for_run = any(each is not None for each in run_options)
@@ -39,6 +39,11 @@ def is_run(
             raise RunError(_missing(subject))
         return True
     if for_formula:
+        if os.path.isdir(subject):
+            raise UsageError(
+                f"{subject} is the folder of a run, and --at and --wrt belong to a formula; name "
+                "one of the run's weights with --weight, as in --weight 'layers.0.weight[0,0]'."
+            )
         return False
     if os.path.isdir(subject):
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import click
 from backlight import data, optim
 from backlight.cli import runs
 from backlight.cli.application import EXIT_CODES, INTERRUPTED, OK, say, usage_error
+from backlight.cli.columns import columns_dict, columns_text
 from backlight.cli.output import emit_json
 from backlight.cli.parts import Parts, divide
 from backlight.cli.recipe import ACTIVATIONS, Recipe, read_hidden
@@ -26,20 +27,30 @@ OPTIMIZERS = {
     )
 }  # fmt: skip
 LEAST_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 1000, 30, 1000
-MANY_ROWS = 10_000
+MOST_STEPS = 30_000
+MANY_ROWS, VERY_MANY_ROWS = 10_000, 1_000_000
 
 
 @click.command(
     epilog="\b\nExamples:\n"
     "  backlight train digits\n"
-    "  backlight train prices.csv --target price --hidden 64,32 --epochs 200\n\n"
-    "Two or more classes are trained with cross-entropy, with one output for each class; numbers "
-    "with the mean squared error of the standardized target. Of a table, features are "
-    "standardized by the training rows alone; images keep their pixels from 0 to 1.\n\n"
-    + EXIT_CODES
+    "  backlight train prices.csv --target price --hidden 64,32 --epochs 200\n"
+    "  backlight train visits.parquet --target returned\n\n"
+    "Classes are trained with cross-entropy, with one output for each; numbers with the mean "
+    "squared error of the standardized target; several columns of 0 and 1 as labels, each with a "
+    "cross-entropy of its own. Columns of a table are shown with what becomes of them: numbers "
+    "are scaled, categories get one input for each value, gaps are filled with the mean and "
+    "marked, all as the training rows alone have it; a category that training did not see counts "
+    "as none of the known ones. Images keep their pixels from 0 to 1.\n\n"
+    "Parquet, Arrow and .npy files may be larger than memory: they are read through a temporary "
+    "file in the folder TMPDIR.\n\n" + EXIT_CODES
 )
 @click.argument("source", metavar="DATA")
-@click.option("--target", metavar="COLUMN", help="What to predict; the last column by default.")
+@click.option(
+    "--target",
+    metavar="COLUMN",
+    help="What to predict, or several divided by commas; the last column by default.",
+)
 @click.option(
     "--hidden",
     default="128,64",
@@ -55,12 +66,13 @@ MANY_ROWS = 10_000
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help=f"By default {LEAST_EPOCHS}, and more for few rows, to make {LEAST_STEPS} steps.",
+    help=f"By default {LEAST_EPOCHS}; more for few rows, to make {LEAST_STEPS} steps, and fewer "
+    f"for many, to make no more than {MOST_STEPS:,}.",
 )
 @click.option(
     "--batch-size",
     metavar="N|full",
-    help="Rows per step; 32 by default, and 128 from 10,000 rows on.",
+    help="Rows per step; 32 by default, 128 from 10,000 rows on, 1024 from a million on.",
 )
 @click.option("--test", type=float, help="Share of the rows for the final score; 0.2 by default.")
 @click.option("--validation", type=float, help="Share of the training rows to watch; 0 by default.")
@@ -79,6 +91,15 @@ MANY_ROWS = 10_000
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
 @click.option("--out", metavar="DIR", help="Where to save the run; runs/DATA-N by default.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was interrupted or killed.")
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(min=0.0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often what was reached is saved while training.",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def train(
@@ -100,13 +121,15 @@ def train(
     seed: int,
     out: str | None,
     overwrite: bool,
+    resume: bool,
+    checkpoint_every: float,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """Train a network on DATA and save it.
 
     DATA is the name of a set (digits, penguins, fashion-mnist, xor, spiral, moons, circles,
-    sine), or a CSV, NPZ or IDX file, or a folder with the files of MNIST.
+    sine), or a CSV, Parquet, Arrow, NPZ, .npy or IDX file, or a folder with the files of MNIST.
     """
     widths = read_hidden(hidden)
     rule = _optimizer(optimizer, lr, weight_decay, clip_norm)
@@ -117,39 +140,48 @@ def train(
         validation = 0.1
     if early_stopping is not None and not validation:
         usage_error("--early-stopping watches validation rows; give --validation a share above 0.")
-    place = runs.check_place(out, overwrite) if out is not None else None
+    place = runs.place_for(out, _stem(source), overwrite=overwrite, resume=resume)
 
     dataset = data.read(source, target)
     parts = divide(dataset, test, validation or 0.0, seed)
     recipe = Recipe.learn(parts.train, standardize=not no_standardize)
     net = recipe.network(widths, activation, dropout, seed)
     rows = len(parts.train)
-    chosen = per_step if per_step is not None else 128 if rows >= MANY_ROWS else 32
+    chosen = per_step if per_step is not None else _rows_per_step(rows)
     if epochs is None:
-        steps = 1 if chosen == 0 else -(-rows // chosen)
-        epochs = min(max(LEAST_EPOCHS, -(-LEAST_STEPS // steps)), MOST_EPOCHS)
+        epochs = _epochs(1 if chosen == 0 else -(-rows // chosen))
+    if not quiet:
+        say(columns_text(dataset, recipe))
     began = time.perf_counter()
-    run = fit(
-        net,
-        (recipe.inputs(parts.train.X), recipe.wanted(parts.train.y)),
-        loss=recipe.loss,
-        optimizer=rule,
-        epochs=epochs,
-        batch_size=chosen or None,
-        validation=None
-        if parts.validation is None
-        else (recipe.inputs(parts.validation.X), recipe.wanted(parts.validation.y)),
-        early_stopping=None if early_stopping is None else EarlyStopping(patience=early_stopping),
-        seed=seed,
-        progress=not quiet,
-    )
+    with runs.training_at(place):
+        run = fit(
+            net,
+            (recipe.inputs(parts.train.X), recipe.wanted(parts.train.y)),
+            loss=recipe.loss,
+            optimizer=rule,
+            epochs=epochs,
+            batch_size=chosen or None,
+            validation=None
+            if parts.validation is None
+            else (recipe.inputs(parts.validation.X), recipe.wanted(parts.validation.y)),
+            early_stopping=None
+            if early_stopping is None
+            else EarlyStopping(patience=early_stopping),
+            seed=seed,
+            progress=not quiet,
+            checkpoint=runs.checkpoints(place, checkpoint_every, overwrite and not resume),
+            resume=resume,
+            store=runs.log(place, parts.train.name),
+        )
     seconds = time.perf_counter() - began
     if run.stopped == "interrupted" and run.steps == 0:
+        runs.give_up(place)
         raise KeyboardInterrupt
     summary = Summary(
         recipe=recipe,
         run=run,
         parts=parts,
+        columns=columns_dict(dataset, recipe),
         widths=widths,
         seconds=seconds,
         scores=recipe.score(net, parts.test or parts.train),
@@ -164,19 +196,19 @@ def train(
     )
     saved = runs.save(
         run,
-        place or runs.next_place(_stem(source)),
+        place,
         dataset=parts.train,
         recipe=recipe,
         origin=origin,
         summary=summary.to_dict(),
-        overwrite=overwrite,
+        overwrite=overwrite or resume,
     )
     if as_json:
         emit_json("train", {"run": str(saved), **summary.to_dict(), "history": run.history})
     else:
         click.echo(summary.text(saved))
     if run.stopped == "interrupted":
-        say("Interrupted; the run was saved as far as it came.")
+        say("Interrupted; the run was saved as far as it came, and --resume goes on with it.")
         return INTERRUPTED
     return OK
 
@@ -188,6 +220,7 @@ class Summary:
     recipe: Recipe
     run: Run
     parts: Parts
+    columns: Sequence[Mapping[str, object]]
     widths: tuple[int, ...]
     seconds: float
     scores: Mapping[str, float]
@@ -195,7 +228,7 @@ class Summary:
     @property
     def layers(self) -> list[int]:
         """The number of features, of each layer's units, and of outputs."""
-        return [len(self.recipe.feature_names), *self.widths, self.recipe.outputs]
+        return [len(self.recipe.input_names), *self.widths, self.recipe.outputs]
 
     @property
     def parameters(self) -> int:
@@ -208,6 +241,7 @@ class Summary:
         return {
             "data": parts.train.name.removesuffix(" (train)"),
             "task": self.recipe.task,
+            "columns": self.columns,
             "layers": self.layers,
             "parameters": self.parameters,
             "rows": {
@@ -248,10 +282,25 @@ class Summary:
 
 def _scores(scores: Mapping[str, float], held_out: bool) -> str:
     start = "Test " if held_out else "Training "
+    if "all_labels" in scores:
+        return (
+            f"{start}accuracy {100 * scores['accuracy']:.2f} % of labels, "
+            f"{100 * scores['all_labels']:.2f} % of rows with all labels right,"
+        )
     if "accuracy" in scores:
         return f"{start}accuracy {100 * scores['accuracy']:.2f} %"
     parts = [f"R² {scores['r2']:.4f}"] if "r2" in scores else []
     return start + ", ".join([*parts, f"RMSE {scores['rmse']:.6g}"])
+
+
+def _rows_per_step(rows: int) -> int:
+    return 1024 if rows >= VERY_MANY_ROWS else 128 if rows >= MANY_ROWS else 32
+
+
+def _epochs(steps: int) -> int:
+    """Choose a number of epochs by the number of steps that one takes."""
+    wanted = min(max(LEAST_EPOCHS, -(-LEAST_STEPS // steps)), MOST_EPOCHS)
+    return min(wanted, max(MOST_STEPS // steps, 2))
 
 
 def _optimizer(

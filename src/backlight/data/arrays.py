@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from backlight.data.dataset import Dataset
 from backlight.data.messages import plural
+from backlight.data.rows import FileRows, from_memmap, map_rows, pieces, too_large
+from backlight.data.sparse import dense_rows, is_sparse
 from backlight.data.target import (
     AnyArray,
     FloatArray,
@@ -45,7 +47,8 @@ def as_dataset(
     Parameters
     ----------
     X : array-like (n, ...), real numbers
-        Two or more dimensions, at least one row, everything finite.
+        Two or more dimensions, at least one row, everything finite.  A sparse matrix of SciPy
+        becomes dense.  Memory maps, and sparse matrices, of more than 64 MiB are left in a file.
     y : array-like (n,), (n, 1) or (n, k)
         Text and booleans are classes.  Integers are classes when they are few (see
         `backlight.data.target.decide_task`).  Floating-point numbers are regression.  Classes
@@ -127,6 +130,8 @@ def checked_features(X: AnyArray, name: str, dtype: np.dtype[np.floating]) -> Fl
             f"{name} has shape {X.shape}, which holds no numbers; give at least one row and one "
             "feature."
         )
+    if isinstance(X, FileRows):
+        return _checked_in_file(X, name, dtype)
     finite = np.isfinite(X)
     if not finite.all():
         first = np.unravel_index(int(np.argmin(finite)), X.shape)
@@ -144,12 +149,41 @@ def checked_features(X: AnyArray, name: str, dtype: np.dtype[np.floating]) -> Fl
     return to_float(X, dtype, place)
 
 
+def _checked_in_file(X: FileRows, name: str, dtype: np.dtype[np.floating]) -> FloatArray:
+    """Do the same with rows in a file, a few megabytes at a time."""
+    start = 0
+
+    def check(part: AnyArray) -> FloatArray:
+        nonlocal start
+        finite = np.isfinite(part)
+        if not finite.all():
+            row = start + int(np.argwhere(~finite)[0][0])
+            raise DataError(f"{name}, row {row}, is not finite; fill in or remove such rows.")
+        made = to_float(part, dtype, lambda row, _: f"{name}, row {start + row},")
+        start += len(part)
+        return made
+
+    if X.dtype == dtype:
+        for part in pieces(X):
+            check(part)
+        return X
+    return map_rows(X, check, dtype)
+
+
 def numbered_names(X: FloatArray) -> tuple[str, ...]:
     """Name the features of a row ``x0``, ``x1``, … in row-major order."""
     return tuple(f"x{i}" for i in range(int(np.prod(X.shape[1:]))))
 
 
 def _array(values: npt.ArrayLike, name: str) -> AnyArray:
+    if is_sparse(values):
+        return dense_rows(values, name)
+    if isinstance(values, FileRows):
+        return values
+    if isinstance(values, np.memmap) and too_large(values.nbytes):
+        held = from_memmap(values)
+        if held is not None:
+            return held
     try:
         return cast(AnyArray, np.asarray(values))
     except (ValueError, TypeError, OverflowError) as error:

@@ -7,17 +7,22 @@ read, so that a large file needs little more memory than the numbers in it.
 
 from __future__ import annotations
 
-import csv
 import math
+import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
+import numpy.typing as npt
 
+from backlight.data.arrow_target import target_names, without_target
+from backlight.data.columns import MOST_TEXTS, Column, LeftOut, Profile, decide, nothing_left
+from backlight.data.csv_reader import Reader, Record
 from backlight.data.dataset import Dataset
+from backlight.data.encode import missing_columns
 from backlight.data.messages import (
     PathLike,
     did_you_mean,
@@ -26,43 +31,29 @@ from backlight.data.messages import (
     name_of,
     plural,
     quoted,
-    reason,
 )
 from backlight.data.target import (
     FloatArray,
     FloatType,
+    Target,
     Task,
     check_task,
     float_type,
     is_missing,
     number,
     target_from_cells,
-    to_float,
+    target_from_columns,
 )
-from backlight.errors import DataError, UsageError
+from backlight.errors import DataError
 
-_DELIMITERS = ",;\t|"
+ROWS_AT_ONCE = 4096
 
-Record = tuple[int, list[str]]
-"""The line on which a row begins, counted from 1, and its cells."""
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """The columns of a table: all names, which are features, and which is the target."""
-
-    file: str
-    names: tuple[str, ...]
-    features: tuple[int, ...]
-    target: int | None
-
-    def place(self, line: int, column: int) -> str:
-        return f"{self.file}, line {line}, column {quoted(self.names[column])},"
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*\Z")
 
 
 def read_csv(
     path: PathLike,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     delimiter: str | None = None,
     *,
     task: Task | None = None,
@@ -75,7 +66,10 @@ def read_csv(
     not count.  The first row names the columns, unless it holds nothing but numbers (and gaps),
     in which case it is data and the columns are ``column_1``, ``column_2``, …
 
-    All features must be numbers, without gaps.  What the target is:
+    Empty cells, ``NA``, ``N/A``, ``NaN``, ``null`` and ``?`` are missing values.  A column is
+    numbers when all other cells are; where fewer than half of them are, it is text, and
+    `backlight.data.columns.decide` says whether as categories; a few texts among numbers are
+    taken for a slip and are an error.  Rows without a target are left out.  What the target is:
 
     * any text in it: classes, sorted by code point (but where less than half of the cells are
       text, that is taken for a slip and is an error);
@@ -86,12 +80,13 @@ def read_csv(
     Parameters
     ----------
     path : path
-    target : str, optional
-        The column to predict; the last one by default.
+    target : str or sequence of str, optional
+        The column to predict; the last one by default.  Several columns, also as ``"a,b"``, are
+        labels when they hold only 0 and 1, and numbers otherwise.
     delimiter : str, optional
         The character between cells; by default the one of comma, semicolon, tab and bar that
         makes most columns of the first row.
-    task : {"classification", "regression"}, optional
+    task : {"classification", "regression", "labels"}, optional
         Overrides the rule above.
     dtype : {"float32", "float64"}
         Of the features, and of a regression target.
@@ -104,42 +99,26 @@ def read_csv(
     ------
     DataError
         When the file is missing, empty, not text in UTF-8, or has no rows; a row has too many or
-        too few cells; a column has no name or the name of another; there is text where numbers
-        belong, a gap, a NaN or an infinity; the target does not exist or has a single class.
+        too few cells; a column has no name or the name of another; there is text among numbers
+        or an infinity; the target does not exist or has a single class.
     UsageError
         When `task`, `dtype` or `delimiter` is not possible.
     """
     check_task(task)
     kind = float_type(dtype)
     file = existing_file(path)[0]
-    with _Reader(file, delimiter) as reader:
-        header, rows = reader.header_and_rows()
-        columns = _choose(reader.name, header, target)
-        X, labels, lines = _collect(columns, rows, kind)
-    if len(X) < 2:
-        raise DataError(
-            f"{columns.file} holds {plural(len(X), 'row')} of data"
-            f"{' below its header' if not len(X) else ''}; two or more are needed."
-        )
-    assert columns.target is not None
-    target_name = columns.names[columns.target]
-
-    def place(i: int) -> str:
-        return f"{columns.file}, line {lines[i]}, column {quoted(target_name)},"
-
-    decided = target_from_cells(
-        labels, f"{columns.file}, column {quoted(target_name)},", place, task=task, dtype=kind
-    )
-    return Dataset(
-        name=file.stem,
-        X=X,
-        y=decided.y,
-        feature_names=tuple(columns.names[i] for i in columns.features),
-        target_name=target_name,
-        class_names=decided.class_names,
-        task=decided.task,
-        source=f"CSV file {columns.file}",
-    )
+    texts: set[int] = set()
+    while True:
+        with Reader(file, delimiter) as reader:
+            header, rows = reader.header_and_rows()
+            columns = _choose(reader.name, header, target)
+            try:
+                found = _collect(columns, rows, kind, texts)
+                break
+            except _TextMetError as met:
+                # Read again from the start with this column as text, which is seldom far away.
+                texts.add(met.column)
+    return _dataset(columns, found, file, task, kind)
 
 
 def read_features(
@@ -149,7 +128,7 @@ def read_features(
     *,
     dtype: FloatType = "float32",
 ) -> FloatArray:
-    """Read the named columns of a table, in the order given, as for a prediction.
+    """Read the named columns of numbers, in the order given, as for a prediction.
 
     The table may have other columns, in any order, a target among them or not.
 
@@ -163,261 +142,326 @@ def read_features(
     Returns
     -------
     array (n, d)
-        One row or more.
+        One row or more, without gaps.
 
     Raises
     ------
     DataError
-        As for `read_csv`, and when a column is missing.
+        As for `read_csv`, when columns are missing, all of which are named, and for a gap.
+    """
+    columns = [Column(name) for name in feature_names]
+    return read_csv_rows(path, columns, delimiter, dtype=dtype, gaps=False)
+
+
+def read_csv_rows(
+    path: PathLike,
+    columns: Sequence[Column],
+    delimiter: str | None = None,
+    *,
+    dtype: FloatType = "float32",
+    gaps: bool = True,
+) -> FloatArray:
+    """Read the given columns of a table, coded as they say, NaN where a value is missing.
+
+    Raises
+    ------
+    DataError
+        As for `read_csv`; when columns are missing, all of which are named; for text where
+        numbers belong; and for a gap where `gaps` is false.
     """
     kind = float_type(dtype)
     file = existing_file(path)[0]
-    with _Reader(file, delimiter) as reader:
+    with Reader(file, delimiter) as reader:
         header, rows = reader.header_and_rows()
-        features = tuple(_index(reader.name, header, name) for name in feature_names)
-        X = _collect(_Columns(reader.name, header, features, None), rows, kind)[0]
-    if not len(X):
+        missing = missing_columns([each.name for each in columns], header, reader.name)
+        if missing is not None:
+            raise missing
+        features = tuple(header.index(each.name) for each in columns)
+        chosen = _Columns(reader.name, header, features, ())
+        known = dict(zip(features, columns, strict=True))
+        found = _collect(chosen, rows, kind, set(), known)
+    if not len(found.X):
         raise DataError(f"{name_of(path)} holds no row of data; one or more are needed.")
-    return X
+    if not gaps and np.isnan(found.X).any():
+        row, column = np.argwhere(np.isnan(found.X))[0].tolist()
+        count = int(np.count_nonzero(np.isnan(found.X)))
+        raise DataError(
+            f"{chosen.place(found.lines[row], features[column])} has no value "
+            f"({plural(count, 'such cell')} in the file); fill in what is missing or remove those "
+            "rows."
+        )
+    return found.X
 
 
-class _Reader:
-    """An open table; its errors of encoding and quoting come out as `DataError`."""
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table: all names, which are features, and which are the target."""
 
-    def __init__(self, file: Path, delimiter: str | None) -> None:
-        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
-            raise UsageError(
-                f"delimiter={delimiter!r} is not possible; give one character, such as ';'."
+    file: str
+    names: tuple[str, ...]
+    features: tuple[int, ...]
+    targets: tuple[int, ...]
+
+    def place(self, line: int, column: int) -> str:
+        return f"{self.file}, line {line}, column {quoted(self.names[column])},"
+
+
+class _TextMetError(Exception):
+    """A column that was taken for numbers holds text."""
+
+    def __init__(self, column: int) -> None:
+        super().__init__(column)
+        self.column = column
+
+
+@dataclass
+class _Texts:
+    """A column of text, as far as it was read."""
+
+    profile: Profile
+    numbers: int = 0
+    present: int = 0
+    first_line: int = 0
+    first: str = ""
+
+    def codes(self, cells: Sequence[str], lines: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Give each cell its code, NaN where there is none."""
+        known = self.profile.texts
+        made = np.empty(len(cells))
+        for k, cell in enumerate(cells):
+            text = cell.strip()
+            if is_missing(text):
+                made[k] = math.nan
+                self.profile.missing += 1
+                continue
+            self.present += 1
+            if number(text) is not None:
+                self.numbers += 1
+            elif not self.first_line:
+                self.first_line, self.first = lines[k], text
+            if text not in known:
+                if len(known) >= MOST_TEXTS:
+                    self.profile.too_many = True
+                    made[k] = 0.0
+                    continue
+                known[text] = len(known)
+            made[k] = known[text]
+        self.profile.rows += len(cells)
+        return made
+
+    def check(self, columns: _Columns, column: int) -> None:
+        """Refuse a few texts among numbers, and decimal commas."""
+        if self.first_line and _DECIMAL_COMMA.match(self.first):
+            raise DataError(
+                f"{columns.place(self.first_line, column)} holds {quoted(self.first)}, a number "
+                "with a decimal comma; write numbers with a point, for instance with "
+                "pandas.read_csv(..., decimal=',') and to_csv."
             )
-        self.name = name_of(file)
-        self._path = file
-        self._delimiter = delimiter
-        self._stream: TextIO | None = None
-
-    def __enter__(self) -> _Reader:
-        try:
-            self._stream = self._path.open(encoding="utf-8-sig", newline="")
-        except OSError as error:
-            raise DataError(
-                f"{self.name} cannot be opened ({reason(error)}); check its permissions."
-            ) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._stream is not None:
-            self._stream.close()
-
-    def header_and_rows(self) -> tuple[tuple[str, ...], Iterator[Record]]:
-        """Give the names of the columns and the rows of data, each of the right length."""
-        delimiter = self._delimiter or self._detect()
-        records = self._records(delimiter)
-        first = next(records, None)
-        if first is None:
-            raise DataError(f"{self.name} is empty; write a header and rows of data to it.")
-        line, cells = first
-        if _is_data(cells):
-            names = tuple(f"column_{i + 1}" for i in range(len(cells)))
-            return names, self._of_equal_length(names, line, records, first)
-        names = tuple(cell.strip() for cell in cells)
-        if any(not (number(cell) or 0.0).is_integer() for cell in names):
-            raise DataError(
-                f"{self.name}, line {line}, should name the columns but holds numbers among text, "
-                "as a row of data does; put a row of names above it."
-            )
-        self._check_names(names, line)
-        return names, self._of_equal_length(names, line, records, None)
-
-    def _detect(self) -> str:
-        return max(_DELIMITERS, key=self._width)
-
-    def _width(self, delimiter: str) -> int:
-        """Count the cells that a delimiter makes of the first row; none where it cannot be."""
-        try:
-            first = next(self._records(delimiter), None)
-        except DataError:
-            return 0  # what is wrong is said when the rows are read with the delimiter chosen
-        return len(first[1]) if first else 0
-
-    def _records(self, delimiter: str) -> Iterator[Record]:
-        assert self._stream is not None
-        line = 1
-        try:
-            self._stream.seek(0)
-            reader = csv.reader(self._lines(self._stream), delimiter=delimiter, strict=True)
-            for cells in reader:
-                if len(cells) > 1 or (cells and cells[0].strip()):
-                    yield line, cells
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(
-                f"{self.name}, line {line}, breaks the rules of quoting or length ({error}); "
-                "close every quote and double those inside a cell."
-            ) from error
-        except UnicodeError as error:
-            raise DataError(
-                f"{self.name}, line {self._undecodable_line()}, is not text in UTF-8; "
-                "save the file as CSV in UTF-8."
-            ) from error
-        except OSError as error:
-            raise DataError(f"{self.name} cannot be read ({reason(error)}).") from error
-
-    def _lines(self, stream: TextIO) -> Iterator[str]:
-        for line in stream:
-            if "\0" in line:
-                raise DataError(
-                    f"{self.name} is a binary file, not a table of text; name a CSV file, or give "
-                    "the file the suffix of its format."
-                )
-            yield line
-
-    def _undecodable_line(self) -> int:
-        with self._path.open("rb") as stream:
-            for count, line in enumerate(stream, start=1):
-                try:
-                    line.decode()
-                except UnicodeDecodeError:
-                    return count
-        return 1
-
-    def _check_names(self, names: tuple[str, ...], line: int) -> None:
-        seen: dict[str, int] = {}
-        for i, name in enumerate(names):
-            if not name:
-                raise DataError(
-                    f"{self.name}, line {line}, has no name for column {i + 1} (a column of row "
-                    "numbers is often written without one); name it or remove the column."
-                )
-            if name in seen:
-                raise DataError(
-                    f"{self.name}, line {line}, gives the name {quoted(name)} to column "
-                    f"{seen[name] + 1} and to column {i + 1}; rename one of them."
-                )
-            seen[name] = i
-
-    def _of_equal_length(
-        self,
-        names: tuple[str, ...],
-        header_line: int,
-        records: Iterator[Record],
-        first: Record | None,
-    ) -> Iterator[Record]:
-        if first is not None:
-            yield first
-        for line, cells in records:
-            if len(cells) != len(names):
-                raise DataError(
-                    f"{self.name}, line {line}, has {plural(len(cells), 'field')} where line "
-                    f"{header_line} has {len(names)}; correct the row, or quote a cell that "
-                    "holds the delimiter."
-                )
-            yield line, cells
+        if self.present and 2 * self.numbers >= self.present:
+            raise _text_in_numbers(columns, self.first_line, column, self.first)
 
 
-def _is_data(cells: list[str]) -> bool:
-    """Tell whether a first row is data: numbers, perhaps with gaps, and no text."""
-    numbers = [number(cell) is not None for cell in cells]
-    gaps = [is_missing(cell) for cell in cells]
-    return any(n and not gap for n, gap in zip(numbers, gaps, strict=True)) and all(
-        n or gap for n, gap in zip(numbers, gaps, strict=True)
+def _text_in_numbers(columns: _Columns, line: int, column: int, cell: str) -> DataError:
+    return DataError(
+        f"{columns.place(line, column)} holds the text {quoted(cell.strip())} where a number "
+        "belongs; correct it, choose this column as the target, or code it as numbers."
     )
 
 
-def _index(file: str, names: tuple[str, ...], wanted: str) -> int:
-    if wanted not in names:
-        raise DataError(
-            f"{file} has no column {quoted(wanted)}{did_you_mean(wanted, names)}; "
-            f"its columns are {listed(names)}."
-        )
-    return names.index(wanted)
+@dataclass
+class _Found:
+    """What was read: the coded features, the target's cells, the line of each row."""
+
+    X: FloatArray
+    labels: list[list[str]]
+    lines: array[int]
+    profiles: list[Profile]
+    without_target: int = 0
+    texts: dict[int, _Texts] = field(default_factory=dict)
 
 
-def _choose(file: str, names: tuple[str, ...], target: str | None) -> _Columns:
-    chosen = len(names) - 1 if target is None else _index(file, names, target)
-    if len(names) < 2:
+def _choose(file: str, names: tuple[str, ...], target: str | Sequence[str] | None) -> _Columns:
+    wanted = [names[-1]] if target is None else target_names(names, target)
+    for each in wanted:
+        if each not in names:
+            raise DataError(
+                f"{file} has no column {quoted(each)}{did_you_mean(each, names)}; "
+                f"its columns are {listed(names)}."
+            )
+    chosen = tuple(names.index(each) for each in wanted)
+    features = tuple(i for i in range(len(names)) if i not in chosen)
+    if not features:
+        only = f"the single column {quoted(names[0])}" if len(names) == 1 else "only its target"
         raise DataError(
-            f"{file} has the single column {quoted(names[0])}; a feature and a target are needed "
+            f"{file} has {only}; a feature and a target are needed "
             "(where cells are not divided by a comma, semicolon, tab or bar, give the delimiter)."
         )
-    return _Columns(file, names, tuple(i for i in range(len(names)) if i != chosen), chosen)
+    return _Columns(file, names, features, chosen)
 
 
 def _collect(
-    columns: _Columns, rows: Iterator[Record], dtype: np.dtype[np.floating]
-) -> tuple[FloatArray, list[str], array[int]]:
-    """Convert the rows: the features as an array, the target's cells, the lines they began on."""
-    pick = _picker(columns)
-    values, lines, labels = array("d"), array("q"), list[str]()
-    gaps, first_gap = 0, ""
-    for line, cells in rows:
-        picked = pick(cells)
-        lines.append(line)
-        numbers = _numbers(picked)
-        faults = [] if numbers else _faults(columns, line, picked)
-        if columns.target is not None:
-            labels.append(cells[columns.target])
-            faults += filter(None, [_gap(columns, line, columns.target, labels[-1])])
-        if faults:
-            gaps += len(faults)
-            first_gap = first_gap or faults[0]
-        else:
-            values.extend(numbers or map(float, picked))
-    if gaps:
-        raise DataError(
-            f"{first_gap} ({plural(gaps, 'such cell')} in the file); fill in what is missing or "
-            "remove those rows."
-        )
-
-    def place(row: int, within: int) -> str:
-        return columns.place(lines[row], columns.features[within])
-
-    table = np.frombuffer(values) if values else np.empty(0)  # frombuffer takes nothing empty
-    X = to_float(table.reshape(len(lines), len(columns.features)), dtype, place)
-    return X, labels, lines
-
-
-def _picker(columns: _Columns) -> Callable[[list[str]], list[str]]:
-    """Give the function that takes the features out of a row, by slices where they lie so."""
-    indices, target, width = columns.features, columns.target, len(columns.names)
-    if target == width - 1 and indices == tuple(range(width - 1)):
-        return lambda cells: cells[:-1]
-    if target == 0 and indices == tuple(range(1, width)):
-        return lambda cells: cells[1:]
-    return lambda cells: [cells[i] for i in indices]
-
-
-def _numbers(cells: list[str]) -> list[float]:
-    """Convert a row of plain finite numbers at once; give nothing where it needs a closer look."""
-    try:
-        numbers = list(map(float, cells))
-    except ValueError:
-        return []
-    # The sum is finite only if all are; that it may overflow costs no more than the closer look.
-    plain = math.isfinite(sum(numbers)) and "_" not in "".join(cells)
-    return numbers if plain else []
-
-
-def _faults(columns: _Columns, line: int, cells: list[str]) -> list[str]:
-    """Say what is missing among the features of a row; raise where one holds text."""
-    for column, cell in zip(columns.features, cells, strict=True):
-        if not is_missing(cell) and number(cell) is None:
-            raise DataError(
-                f"{columns.place(line, column)} holds the text {quoted(cell.strip())} where a "
-                "number belongs; correct it, choose this column as the target, or code it as "
-                "numbers."
-            )
-    gaps = (
-        _gap(columns, line, column, cell)
-        for column, cell in zip(columns.features, cells, strict=True)
+    columns: _Columns,
+    rows: Iterator[Record],
+    dtype: np.dtype[np.floating],
+    texts: set[int],
+    known: dict[int, Column] | None = None,
+) -> _Found:
+    """Convert the rows, a few thousand at a time."""
+    profiles = [
+        Profile(columns.names[k], "text" if k in texts else "number") for k in columns.features
+    ]
+    found = _Found(
+        np.empty((0, len(profiles)), dtype),
+        [[] for _ in columns.targets],
+        array("q"),
+        profiles,
+        texts={
+            k: _Texts(profile)
+            for k, profile in zip(columns.features, profiles, strict=True)
+            if k in texts
+        },
     )
-    return [gap for gap in gaps if gap]
+    blocks = []
+    while block := list(islice(rows, ROWS_AT_ONCE)):
+        kept = [(line, cells) for line, cells in block if _has_target(columns, cells)]
+        found.without_target += len(block) - len(kept)
+        if not kept:
+            continue
+        lines = [line for line, _ in kept]
+        cells = list(zip(*(cells for _, cells in kept), strict=True))
+        found.lines.extend(lines)
+        for labels, k in zip(found.labels, columns.targets, strict=True):
+            labels += cells[k]
+        values = np.empty((len(kept), len(profiles)))
+        for k, (place, profile) in enumerate(zip(columns.features, profiles, strict=True)):
+            values[:, k] = _converted(columns, place, cells[place], lines, found, profile, known)
+        blocks.append(_held(values, dtype, columns, lines))
+    if blocks:
+        found.X = np.concatenate(blocks)
+    for k, text in found.texts.items():
+        text.check(columns, k)
+    return found
 
 
-def _gap(columns: _Columns, line: int, column: int, cell: str) -> str:
-    """Say how a cell lacks a finite value, or give nothing."""
-    if not cell.strip():
-        return f"{columns.place(line, column)} is empty"
-    if is_missing(cell):
-        return f"{columns.place(line, column)} is missing (it holds {quoted(cell.strip())})"
-    if math.isinf(number(cell) or 0.0):
-        return f"{columns.place(line, column)} is infinite (it holds {quoted(cell.strip())})"
-    return ""
+def _has_target(columns: _Columns, cells: list[str]) -> bool:
+    return not any(is_missing(cells[k]) for k in columns.targets)
+
+
+def _converted(
+    columns: _Columns,
+    place: int,
+    cells: Sequence[str],
+    lines: Sequence[int],
+    found: _Found,
+    profile: Profile,
+    known: dict[int, Column] | None,
+) -> npt.NDArray[np.float64]:
+    """Convert the cells of a column: numbers, or the codes of categories."""
+    if place in found.texts:
+        return found.texts[place].codes(cells, lines)
+    if known is not None and known[place].kind == "category":
+        return known[place].encode(cells)
+    try:
+        numbers = np.array(list(map(float, cells)))
+        plain = "_" not in "".join(cells)
+    except ValueError:
+        plain = False
+    if not plain:
+        numbers = np.empty(len(cells))
+        for k, cell in enumerate(cells):
+            value = math.nan if is_missing(cell) else number(cell)
+            if value is None:
+                if known is None:
+                    raise _TextMetError(place)
+                raise _text_in_numbers(columns, lines[k], place, cell)
+            numbers[k] = value
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        k = int(np.argmax(infinite))
+        raise DataError(
+            f"{columns.place(lines[k], place)} is infinite (it holds {quoted(cells[k].strip())}); "
+            "correct it or remove that row."
+        )
+    profile.see_numbers(numbers)
+    return numbers
+
+
+def _held(
+    values: npt.NDArray[np.float64],
+    dtype: np.dtype[np.floating],
+    columns: _Columns,
+    lines: Sequence[int],
+) -> FloatArray:
+    with np.errstate(over="ignore"):
+        block: FloatArray = values.astype(dtype)
+    if np.isinf(block).any():
+        row, column = np.argwhere(np.isinf(block))[0].tolist()
+        raise DataError(
+            f"{columns.place(lines[row], columns.features[column])} holds a number that is too "
+            f"large for {dtype}; scale the numbers or read them as float64."
+        )
+    return block
+
+
+def _dataset(
+    columns: _Columns,
+    found: _Found,
+    file: Path,
+    task: Task | None,
+    dtype: np.dtype[np.floating],
+) -> Dataset:
+    targets = [columns.names[k] for k in columns.targets]
+    gone = found.without_target
+    remarks = (without_target(gone, targets),) if gone else ()
+    if len(found.X) < 2:
+        raise DataError(
+            f"{columns.file} holds {plural(len(found.X), 'row')} of data"
+            f"{' below its header' if not len(found.X) else ''}"
+            f"{' with a target' if remarks else ''}; two or more are needed."
+        )
+    decided = [decide(each) for each in found.profiles]
+    kept = [k for k, each in enumerate(decided) if isinstance(each, Column)]
+    left_out = tuple(each for each in decided if isinstance(each, LeftOut))
+    y = _target(columns, found, task, dtype)
+    if not kept:
+        raise nothing_left(columns.file, left_out)
+    used = tuple(each for each in decided if isinstance(each, Column))
+    return Dataset(
+        name=file.stem,
+        X=found.X if len(kept) == len(decided) else np.ascontiguousarray(found.X[:, kept]),
+        y=y.y,
+        feature_names=tuple(each.name for each in used),
+        target_name=", ".join(targets),
+        class_names=y.class_names,
+        task=y.task,
+        source=f"CSV file {columns.file}",
+        columns=used,
+        left_out=left_out,
+        remarks=remarks,
+    )
+
+
+def _target(
+    columns: _Columns, found: _Found, task: Task | None, dtype: np.dtype[np.floating]
+) -> Target:
+    names = [columns.names[k] for k in columns.targets]
+
+    def place(i: int) -> str:
+        return columns.place(found.lines[i], columns.targets[0])
+
+    if len(names) == 1 and task != "labels":
+        where = f"{columns.file}, column {quoted(names[0])},"
+        return target_from_cells(found.labels[0], where, place, task=task, dtype=dtype)
+    values = np.empty((len(found.lines), len(names)))
+    for k, cells in enumerate(found.labels):
+        for row, cell in enumerate(cells):
+            value = number(cell)
+            if value is None or not math.isfinite(value):
+                where = columns.place(found.lines[row], columns.targets[k])
+                raise DataError(
+                    f"{where} holds {quoted(cell.strip())}, and of several targets each must be "
+                    "a finite number; correct it or choose other columns."
+                )
+            values[row, k] = value
+    where = f"{columns.file}, columns {listed(names)},"
+    return target_from_columns(values, names, where, task=task, dtype=dtype)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backlight.data.columns import Column, LeftOut
 from backlight.data.messages import listed, plural
+from backlight.data.rows import pieces, take_rows
 from backlight.data.target import FloatArray, IntArray, TargetArray, Task
 from backlight.errors import DataError, UsageError
 
@@ -29,20 +31,28 @@ class Dataset:
         What the set is called.
     X : array (n, ...), float32 or float64
         The features, usually (n, d).
-    y : array (n,), int64, for classification; (n,) or (n, k), float32 or float64, for regression
-        Class codes that index `class_names`, or real numbers.
+    y : array (n,), int64, for classification; (n,) or (n, k), float32 or float64, otherwise
+        Class codes that index `class_names`, or real numbers; of several labels, 1 for each
+        that an example has and 0 for the others.
     feature_names : tuple of str
         One for each feature of a row, in row-major order.
     target_name : str
     class_names : tuple of str, or None
-        None for regression.
-    task : {"classification", "regression"}
+        None for regression; the labels where an example may have several of them.
+    task : {"classification", "regression", "labels"}
     source : str
         Where the data is from and under which licence.
     image_shape : (height, width), or None
         Set when a row of `X` is a flattened grey image.
     test : Dataset or None
         The test split that belongs to the set, where it has one.
+    columns : tuple of Column, or None
+        Of a table: what each feature is.  Categories are held as codes and gaps as NaN, which a
+        `Preprocessor` turns into what a network can see.  None means numbers without gaps.
+    left_out : tuple of LeftOut
+        The columns of a table that are not used, and why.
+    remarks : tuple of str
+        What else was noticed when the data was read, in sentences.
 
     Raises
     ------
@@ -66,6 +76,9 @@ class Dataset:
     source: str = ""
     image_shape: tuple[int, int] | None = None
     test: Dataset | None = None
+    columns: tuple[Column, ...] | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -100,6 +113,9 @@ class Dataset:
                     "floating-point and class_names must be None."
                 )
             return
+        if self.task == "labels":
+            self._check_labels()
+            return
         if self.class_names is None or self.y.dtype != np.int64 or self.y.ndim != 1:
             raise DataError(
                 f"Data set {self.name!r} is a classification, so its target must be int64 codes "
@@ -109,6 +125,19 @@ class Dataset:
             raise DataError(
                 f"Data set {self.name!r} has class codes from {self.y.min()} to {self.y.max()} "
                 f"for {len(self.class_names)} class names; codes begin at 0."
+            )
+
+    def _check_labels(self) -> None:
+        fits = self.y.ndim == 2 and self.y.dtype.kind == "f" and self.class_names is not None
+        if not fits or self.y.shape[1] != len(self.class_names or ()):
+            raise DataError(
+                f"Data set {self.name!r} has several labels, so its target must be floating-point "
+                "of shape (n, k) with k class names."
+            )
+        if not ((self.y == 0) | (self.y == 1)).all():
+            raise DataError(
+                f"Data set {self.name!r} has labels other than 0 and 1; give 1 for each label "
+                "that an example has."
             )
 
     def __len__(self) -> int:
@@ -122,7 +151,9 @@ class Dataset:
             features = f"{inside} {'feature' if inside == '1' else 'features'}"
         else:
             features = f"{self.image_shape[0]}×{self.image_shape[1]} pixels"
-        if self.class_names is None:
+        if self.task == "labels":
+            target = f"any of {plural(len(self.class_names or ()), 'label')}"
+        elif self.class_names is None:
             target = f"target {self.target_name!r} of real numbers"
         else:
             classes = f"{len(self.class_names)} classes ({listed(self.class_names, limit=4)})"
@@ -136,7 +167,7 @@ class Dataset:
 
         Equal data gives the equal fingerprint on every machine; one changed bit gives another.
         It covers `X` and `y` with their dtypes and shapes, `feature_names`, `target_name`,
-        `class_names` and `task`, but not `name`, `source` or `test`.
+        `class_names`, `task` and the categories of columns, but not `name`, `source` or `test`.
 
         Examples
         --------
@@ -146,12 +177,17 @@ class Dataset:
         """
         digest = hashlib.sha256()
         for array in (self.X, self.y):
-            fixed = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-            _add(digest, [fixed.dtype.str, *(str(n) for n in fixed.shape)])
-            digest.update(fixed.data if fixed.size else b"")
+            dtype = array.dtype.newbyteorder("<")
+            _add(digest, [dtype.str, *(str(n) for n in array.shape)])
+            for part in pieces(array):
+                fixed = part.astype(dtype, order="C", copy=False)
+                digest.update(fixed.data if fixed.size else b"")
         _add(digest, self.feature_names)
         _add(digest, [self.target_name, self.task])
         _add(digest, ["none"] if self.class_names is None else ["classes", *self.class_names])
+        for column in self.columns or ():
+            if column.kind == "category":
+                _add(digest, [column.name, *column.categories])
         return digest.hexdigest()
 
     def split(
@@ -259,7 +295,7 @@ class Dataset:
     def _part(self, rows: IntArray, label: str) -> Dataset:
         return Dataset(
             name=f"{self.name} ({label})",
-            X=self.X[rows],
+            X=take_rows(self.X, rows),
             y=self.y[rows],
             feature_names=self.feature_names,
             target_name=self.target_name,
@@ -267,6 +303,9 @@ class Dataset:
             task=self.task,
             source=self.source,
             image_shape=self.image_shape,
+            columns=self.columns,
+            left_out=self.left_out,
+            remarks=self.remarks,
         )
 
 

@@ -86,6 +86,20 @@ def read_idx(
     return _read_pair(images, labels, kind, classes=None)
 
 
+def read_idx_images(path: PathLike) -> FloatArray:
+    """Read images alone, as for a prediction: (n, pixels), float32, bytes scaled to 0..1.
+
+    Raises
+    ------
+    DataError
+        As for `read_idx`.
+    """
+    pixels, name = read_idx_array(path), name_of(path)
+    if pixels.ndim < 2:
+        raise DataError(f"{name} has one dimension, as labels have; give the images.")
+    return _features(pixels, name, np.dtype(np.float32))
+
+
 def read_idx_array(path: PathLike) -> AnyArray:
     """Read one IDX file, plain or gzipped, as an array in the machine's byte order.
 

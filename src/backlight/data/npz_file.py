@@ -14,14 +14,15 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from backlight.data.arrays import as_dataset
+from backlight.data.arrays import as_dataset, checked_features
 from backlight.data.dataset import Dataset
 from backlight.data.idx_file import pixel_names
 from backlight.data.messages import (
@@ -32,10 +33,11 @@ from backlight.data.messages import (
     name_of,
     reason,
 )
-from backlight.data.target import AnyArray, FloatType, Task, check_task, float_type
+from backlight.data.target import AnyArray, FloatArray, FloatType, Task, check_task, float_type
 from backlight.errors import DataError
 
 _PAIRS = (("X", "y"), ("x", "y"), ("X_train", "y_train"), ("x_train", "y_train"))
+_FEATURES = ("X_test", "x_test", "X", "x", "X_train", "x_train")
 _LARGEST_RATIO = 1040  # what deflate can reach, see idx_file.py
 _LONGEST_HEADER = 10_000
 
@@ -93,30 +95,13 @@ def read_npz(
     """
     check_task(task)
     float_type(dtype)
-    file, size = existing_file(path)
     name = name_of(path)
-    if size == 0:
-        raise DataError(f"{name} is empty; save the arrays again with numpy.savez.")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {
-                info.filename.removesuffix(".npy"): info
-                for info in archive.infolist()
-                if info.filename.endswith(".npy")
-            }
-            pair = _pair(tuple(members), target, name)
-            tests = [part.replace("_train", "_test") for part in pair]
-            wanted = [*pair, *tests] if pair[0] != tests[0] and set(tests) <= set(members) else pair
-            arrays = [_read_member(archive, members[part], part, name) for part in wanted]
-    except MemoryError as error:
-        raise DataError(f"{name} does not fit into memory; use a smaller file.") from error
-    except DataError:
-        raise
-    except _DAMAGE as error:
-        raise DataError(
-            f"{name} is no readable NPZ archive ({reason(error)}); save the arrays again with "
-            "numpy.savez."
-        ) from error
+    with _opened(path) as (archive, members):
+        pair = _pair(tuple(members), target, name)
+        tests = [part.replace("_train", "_test") for part in pair]
+        wanted = [*pair, *tests] if pair[0] != tests[0] and set(tests) <= set(members) else pair
+        arrays = [_read_member(archive, members[part], part, name) for part in wanted]
+    file = Path(path)
     train = _dataset(arrays[0], arrays[1], pair, file, task, dtype, None)
     if len(arrays) == 2:
         return train
@@ -129,6 +114,61 @@ def read_npz(
         )
     test = replace(test, name=f"{train.name} (test)", class_names=train.class_names)
     return replace(train, test=test)
+
+
+def read_npz_features(path: PathLike) -> FloatArray:
+    """Read the features alone from an NPZ archive, as for a prediction; it needs no target.
+
+    Of an archive with test rows of its own, those are read.
+
+    Returns
+    -------
+    array (n, ...), float32
+
+    Raises
+    ------
+    DataError
+        As for `read_npz`.
+    """
+    name = name_of(path)
+    with _opened(path) as (archive, members):
+        chosen = next((part for part in _FEATURES if part in members), None)
+        if chosen is None:
+            holds = f"it holds {listed(tuple(members))}" if members else "it holds no arrays"
+            raise DataError(
+                f"{name} has no array 'X' ({holds}); save it with numpy.savez(path, X=...)."
+            )
+        X = _read_member(archive, members[chosen], chosen, name)
+    flat = X.reshape(len(X), -1) if X.ndim > 1 else X
+    return checked_features(flat, f"{name}, array {chosen!r},", np.dtype(np.float32))
+
+
+@contextmanager
+def _opened(path: PathLike) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Open an archive and list its arrays; what goes wrong comes out as `DataError`."""
+    file, size = existing_file(path)
+    name = name_of(path)
+    if size == 0:
+        raise DataError(f"{name} is empty; save the arrays again with numpy.savez.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield (
+                archive,
+                {
+                    info.filename.removesuffix(".npy"): info
+                    for info in archive.infolist()
+                    if info.filename.endswith(".npy")
+                },
+            )
+    except MemoryError as error:
+        raise DataError(f"{name} does not fit into memory; use a smaller file.") from error
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        raise DataError(
+            f"{name} is no readable NPZ archive ({reason(error)}); save the arrays again with "
+            "numpy.savez."
+        ) from error
 
 
 def _pair(there: tuple[str, ...], target: str | None, name: str) -> tuple[str, str]:
@@ -156,7 +196,7 @@ def _read_member(
             "numpy.savez."
         )
     with archive.open(info) as stream:
-        shape, fortran_order, element = _read_header(stream)
+        shape, fortran_order, element = read_header(stream)
         if element.hasobject:
             raise DataError(
                 f"{name} holds {array!r} as Python objects, which are never unpickled for safety; "
@@ -180,7 +220,7 @@ def _read_member(
     return values.reshape(shape, order="F" if fortran_order else "C")
 
 
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
     """Read shape, order and dtype, and refuse negative lengths, which NumPy lets through."""
     version = np.lib.format.read_magic(stream)
     length_bytes = 2 if version == (1, 0) else 4

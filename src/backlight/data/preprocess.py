@@ -13,8 +13,68 @@ import numpy as np
 import numpy.typing as npt
 
 from backlight.data.arrays import checked_features
+from backlight.data.rows import FileRows, map_rows, pieces
 from backlight.data.target import FloatArray
 from backlight.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and spread of each feature over its values, and how often it has none.
+
+    Attributes
+    ----------
+    mean : array (...), float64
+    scale : array (...), float64
+        The standard deviation, and 1 for a feature that is constant.
+    missing : array (...), int
+        How many rows hold NaN.
+    """
+
+    mean: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+    missing: npt.NDArray[np.int64]
+
+
+def moments(X: FloatArray) -> Moments:
+    """Compute mean and standard deviation (dividing by the count) of what is not NaN.
+
+    It is done in float64, a few megabytes at once, in three passes: the range, the mean relative
+    to its lower end, the squares relative to the largest possible deviation.  So the mean of
+    equal numbers is that number, and squares of very small or large numbers do not leave the
+    range of float64.
+
+    Raises
+    ------
+    DataError
+        When the spread is beyond float64.
+    """
+    shape = X.shape[1:]
+    low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
+    missing = np.zeros(shape, np.int64)
+    for part in pieces(X):
+        gaps = np.isnan(part)
+        missing += np.count_nonzero(gaps, axis=0)
+        low = np.minimum(low, np.where(gaps, np.inf, part).min(axis=0))
+        high = np.maximum(high, np.where(gaps, -np.inf, part).max(axis=0))
+    count = len(X) - missing
+    low, high = np.where(count, low, 0.0), np.where(count, high, 0.0)
+    constant, count = low == high, np.maximum(count, 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.zeros(shape)
+        for part in pieces(X):
+            total += np.nansum((part - low) / count, axis=0)
+        mean = np.where(constant, low, low + total)
+        widest = np.where(constant, 1.0, np.maximum(high - mean, mean - low))
+        squares = np.zeros(shape)
+        for part in pieces(X):
+            squares += np.nansum(((part - mean) / widest) ** 2 / count, axis=0)
+        spread = widest * np.sqrt(squares)
+    if not (np.isfinite(mean).all() and np.isfinite(spread).all()):
+        raise DataError(
+            "X spans a range beyond float64, so it has no standard deviation; scale it first."
+        )
+    return Moments(mean, np.where(constant | (spread == 0.0), 1.0, spread), missing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,23 +113,14 @@ class Standardizer:
         DataError
             When `X` is not such an array, or so large that its spread is beyond float64.
         """
-        values = checked_features(X, "X", np.dtype(np.float64))
-        low, high = values.min(axis=0), values.max(axis=0)
-        constant = low == high
-        with np.errstate(over="ignore", invalid="ignore"):
-            # The mean of equal numbers can differ from them in the last bit; then a constant
-            # feature would not become exactly zero.
-            mean = np.where(constant, low, low + (values - low).mean(axis=0))
-            centred = values - mean
-            # Squares of very small or very large numbers leave the range of float64, so they
-            # are taken relative to the largest deviation.
-            widest = np.where(constant, 1.0, np.abs(centred).max(axis=0))
-            spread = widest * np.sqrt(np.mean((centred / widest) ** 2, axis=0))
-        if not (np.isfinite(mean).all() and np.isfinite(spread).all()):
-            raise DataError(
-                "X spans a range beyond float64, so it has no standard deviation; scale it first."
-            )
-        return cls(mean, np.where(constant | (spread == 0.0), 1.0, spread))
+        if not isinstance(X, FileRows):
+            checked_features(X, "X", np.dtype(np.float64))
+        found = moments(X)
+        if found.missing.any():
+            place = np.unravel_index(int(np.argmax(found.missing > 0)), found.missing.shape)
+            where = ", ".join(str(k) for k in place)
+            raise DataError(f"X, column {where}, has NaN; fill in or remove what is not finite.")
+        return cls(found.mean, found.scale)
 
     def apply(self, X: FloatArray) -> FloatArray:
         """Return ``(X − mean) / scale``, computed in float64, in the dtype of `X`.
@@ -90,8 +141,11 @@ class Standardizer:
                 f"{self.mean.shape}; give the same features."
             )
         dtype = X.dtype if X.dtype.kind == "f" else np.dtype(np.float32)
-        standardized = (X.astype(np.float64) - self.mean) / self.scale
-        return standardized.astype(dtype)
+
+        def standardize(rows: FloatArray) -> FloatArray:
+            return (rows.astype(np.float64) - self.mean) / self.scale
+
+        return map_rows(X, standardize, dtype)
 
     def to_dict(self) -> dict[str, object]:
         """Return lists of plain numbers, which JSON stores exactly.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -19,9 +19,11 @@ from types import MappingProxyType
 import numpy as np
 
 from backlight.data import generated
-from backlight.data.csv_file import read_csv
+from backlight.data.columns import Column
+from backlight.data.csv_file import read_csv, read_csv_rows
 from backlight.data.dataset import Dataset
-from backlight.data.idx_file import pixel_names, read_idx
+from backlight.data.encode import missing_columns
+from backlight.data.idx_file import pixel_names, read_idx, read_idx_images
 from backlight.data.messages import (
     PathLike,
     did_you_mean,
@@ -29,10 +31,18 @@ from backlight.data.messages import (
     listed,
     name_of,
     names_in,
+    plural,
     reason,
 )
-from backlight.data.npz_file import read_npz
-from backlight.data.target import FloatType, Task, is_missing
+from backlight.data.npy_file import read_npy, read_npy_rows
+from backlight.data.npz_file import read_npz, read_npz_features
+from backlight.data.parquet_file import (
+    ARROW_SUFFIXES,
+    PARQUET_SUFFIXES,
+    read_parquet,
+    read_parquet_rows,
+)
+from backlight.data.target import FloatArray, FloatType, Task, is_missing
 from backlight.errors import DataError, UnknownNameError, UsageError
 
 FASHION_MNIST_VARIABLE = "BACKLIGHT_FASHION_MNIST"
@@ -130,7 +140,7 @@ def load(name: str, **options: float) -> Dataset:
 
 def read(
     path: PathLike,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     *,
     task: Task | None = None,
     dtype: FloatType = "float32",
@@ -139,14 +149,16 @@ def read(
 
     A name that `load` knows is loaded (write ``./digits`` for a file called so).  A folder is
     read as the four IDX files of MNIST.  A file is read by its suffix (``.csv``, ``.tsv``,
-    ``.txt``, ``.data``, ``.npz``, ``.idx``, or ``ubyte`` at the end, plain or with ``.gz``), and
+    ``.txt``, ``.data``, ``.parquet``, ``.pq``, ``.arrow``, ``.feather``, ``.ipc``, ``.npz``,
+    ``.npy``, ``.idx``, or ``ubyte`` at the end, plain or with ``.gz``), and
     where the suffix says nothing, by its first bytes.
 
     Parameters
     ----------
     path : str or path
-    target : str, optional
-        The column or array to predict; it has no meaning for images and loaded sets.
+    target : str or sequence of str, optional
+        The column or columns, or the array, to predict; it has no meaning for images, and for
+        loaded sets it can only be the one they have.
     task, dtype
         As for `read_csv` and `read_npz`.
 
@@ -169,12 +181,23 @@ def read(
     1797
     """
     if isinstance(path, str) and path in _SETS:
-        _only_default(path, target, task)
+        loaded = load(path)
+        if target is not None and target != loaded.target_name:
+            raise UsageError(
+                f"Data set {path!r} has the target {loaded.target_name!r}, not {target!r}; leave "
+                "out target, or write the set to a table of your own."
+            )
+        _only_default(path, None, task)
         if dtype not in ("float32", np.float32):
             raise UsageError(f"Data set {path!r} is float32; leave out dtype={dtype!r}.")
-        return load(path)
+        return loaded
     file = Path(path)
     if os.path.isdir(file):
+        if file.suffix.lower() in PARQUET_SUFFIXES + ARROW_SUFFIXES:
+            raise DataError(
+                f"{name_of(path)} is a folder where a Parquet file is needed; write its parts to "
+                "one file, or name one of them."
+            )
         _only_default(name_of(path), target, task)
         return read_idx(file, dtype=dtype)
     if isinstance(path, str) and _is_word(path) and not os.path.exists(file):
@@ -188,17 +211,87 @@ def read(
     if kind == "csv":
         delimiter = "\t" if file.suffix.lower() == ".tsv" else None
         return read_csv(path, target, delimiter, task=task, dtype=dtype)
+    if kind == "parquet":
+        return read_parquet(path, target, task=task, dtype=dtype)
+    if kind == "npy":
+        return read_npy(path, target, task=task, dtype=dtype)
     if kind == "npz":
+        if target is not None and not isinstance(target, str):
+            raise UsageError(f"{name_of(path)} is an archive, whose target is one array; name one.")
         return read_npz(path, target, task=task, dtype=dtype)
     _only_default(name_of(path), target, task)
     return read_idx(path, dtype=dtype)
+
+
+def read_rows(path: PathLike, columns: Sequence[Column]) -> FloatArray:
+    """Read the features of rows to predict for, from a name or a path, without any target.
+
+    Parameters
+    ----------
+    path : str or path
+        As for `read`.  Of a set with test rows of its own, those are read.
+    columns : sequence of Column
+        What a network was trained on.  Tables must have columns of these names, in any order;
+        arrays without names must have as many columns.
+
+    Returns
+    -------
+    array (n, d), float32
+        Coded as `Column` says, NaN where a value is missing.
+
+    Raises
+    ------
+    DataError
+        As the reader raises it; all columns that are missing are named.
+    UnknownNameError
+        As for `read`.
+
+    Examples
+    --------
+    >>> read_rows("penguins", [Column("body_mass_g"), Column("bill_depth_mm")])[0]
+    array([3750. ,   18.7], dtype=float32)
+    """
+    file = Path(path)
+    named = isinstance(path, str) and path in _SETS
+    if not named and os.path.isfile(file):
+        kind = _kind(file)
+        if kind == "csv":
+            delimiter = "\t" if file.suffix.lower() == ".tsv" else None
+            return read_csv_rows(path, columns, delimiter)
+        if kind == "parquet":
+            return read_parquet_rows(path, columns)
+        if kind == "npy":
+            return read_npy_rows(path, columns)
+        return _as_wide(
+            read_npz_features(path) if kind == "npz" else read_idx_images(path), columns, path
+        )
+    dataset = read(path)
+    dataset = dataset.test or dataset
+    there = dataset.feature_names
+    wanted = [each.name for each in columns]
+    missing = missing_columns(wanted, there, name_of(path))
+    if missing is not None:
+        raise missing
+    rows: FloatArray = dataset.X.reshape(len(dataset), -1)
+    order = [there.index(name) for name in wanted]
+    return rows if order == list(range(len(there))) else rows[:, order]
+
+
+def _as_wide(rows: FloatArray, columns: Sequence[Column], path: PathLike) -> FloatArray:
+    flat: FloatArray = rows.reshape(len(rows), -1)
+    if flat.shape[1] != len(columns):
+        raise DataError(
+            f"{name_of(path)} has {plural(flat.shape[1], 'feature')} in a row, and the network was "
+            f"trained on {len(columns)}; give rows like those of the training."
+        )
+    return flat
 
 
 def _is_word(path: str) -> bool:
     return bool(path) and path.isprintable() and not set(path) & set("./\\")
 
 
-def _only_default(name: str, target: str | None, task: Task | None) -> None:
+def _only_default(name: str, target: str | Sequence[str] | None, task: Task | None) -> None:
     if target is not None or task is not None:
         raise UsageError(
             f"{name} has its target already; leave out target and task, which choose it in a "
@@ -213,20 +306,26 @@ def _kind(file: Path) -> str:
     zipped = plain != file.name.lower()
     if plain.endswith("ubyte") or suffix.startswith(".idx"):
         return "idx"
-    if suffix in (".csv", ".tsv", ".txt", ".data", ".npz"):
+    if suffix in PARQUET_SUFFIXES + ARROW_SUFFIXES and not zipped:
+        return "parquet"
+    if suffix in (".csv", ".tsv", ".txt", ".data", ".npz", ".npy"):
         if zipped:
             raise DataError(f"{name_of(file)} is compressed; unpack it with gunzip first.")
-        return "npz" if suffix == ".npz" else "csv"
+        return suffix[1:] if suffix in (".npz", ".npy") else "csv"
     try:
         with file.open("rb") as stream:
-            start = stream.read(4)
+            start = stream.read(6)
     except OSError as error:
         raise DataError(
             f"{name_of(file)} cannot be opened ({reason(error)}); check its permissions."
         ) from error
     if start[:2] == b"PK":
         return "npz"
-    if start[:2] == b"\x1f\x8b" or (len(start) == 4 and start[:2] == b"\0\0"):
+    if start == b"\x93NUMPY":
+        return "npy"
+    if start[:4] == b"PAR1" or start == b"ARROW1":
+        return "parquet"
+    if start[:2] == b"\x1f\x8b" or (len(start) >= 4 and start[:2] == b"\0\0"):
         return "idx"
     raise DataError(
         f"{name_of(file)} is of a kind that cannot be read; convert it to CSV (.csv, .tsv), NPZ "

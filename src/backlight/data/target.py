@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from backlight.data.messages import listed, plural, quoted
+from backlight.data.rows import pieces
 from backlight.errors import DataError, UsageError
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "labels"]
 
 FloatArray: TypeAlias = npt.NDArray[np.floating]
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -70,10 +71,10 @@ def number(cell: str) -> float | None:
 
 
 def check_task(task: Task | None) -> None:
-    """Refuse a task that is neither of the two nor None."""
-    if task not in (None, "classification", "regression"):
+    """Refuse a task that is none of the three nor None."""
+    if task not in (None, "classification", "regression", "labels"):
         raise UsageError(
-            f"task={task!r} is not known; give 'classification', 'regression' or None."
+            f"task={task!r} is not known; give 'classification', 'regression', 'labels' or None."
         )
 
 
@@ -111,9 +112,9 @@ def decide_task(values: FloatArray) -> Task:
     >>> decide_task(np.array([1.0, 2.0, 3.0, 4.0]))
     'regression'
     """
-    if not np.array_equal(values, np.rint(values)):
+    if not all(np.array_equal(part, np.rint(part)) for part in pieces(values)):
         return "regression"
-    distinct = len(np.unique(values))
+    distinct = len(_distinct(values, MAX_WHOLE_NUMBER_CLASSES))
     few = distinct <= MAX_WHOLE_NUMBER_CLASSES and (distinct <= 2 or 2 * distinct <= len(values))
     return "classification" if few else "regression"
 
@@ -176,7 +177,9 @@ def target_from_array(
     """Decide a target that is an array.
 
     An array says by its dtype what it holds: text and booleans are classes, integers follow
-    `decide_task`, floating-point numbers are regression.  `task` overrides that.
+    `decide_task`, floating-point numbers are regression.  Several columns of booleans, or of
+    integers 0 and 1 more or fewer than one of which is set in some row, are labels of which an
+    example may have any.  `task` overrides that.
 
     Parameters
     ----------
@@ -204,13 +207,18 @@ def target_from_array(
         if task == "regression":
             raise DataError(f"{name} holds text, which cannot be a regression target; convert it.")
         return _text_classes(_column(_decoded(values, name), name).tolist(), name, task)
-    numbers = values.astype(np.float64)
+    numbers = values.astype(np.float64, copy=False)
     bad = rows_not_finite(numbers)
     if len(bad):
         raise DataError(
             f"{place(int(bad[0]))} is NaN or infinite "
             f"({plural(len(bad), 'such row')}); correct or remove what is not finite."
         )
+    several = values.ndim == 2 and values.shape[1] > 1
+    if task == "labels" or (task is None and several and kind in "biu" and _are_labels(values)):
+        shaped = numbers.reshape(len(numbers), -1)
+        names = [str(k) for k in range(shaped.shape[1])]
+        return target_from_columns(shaped, names, name, task="labels", dtype=dtype)
     if task is None:
         by_values = kind in "iu" and (values.ndim == 1 or values.shape[1:] == (1,))
         whole = decide_task(numbers.ravel()) if by_values else "regression"
@@ -222,8 +230,9 @@ def target_from_array(
         return _text_classes([str(value) for value in labels.tolist()], name, task)
     if kind in "iu":
         # Not by way of floats: large integers, such as identifiers, must stay apart.
-        distinct, codes = np.unique(labels, return_inverse=True)
-        return _classes([str(int(value)) for value in distinct], codes, name)
+        distinct = _distinct(labels)
+        codes = np.searchsorted(distinct, labels)
+        return _classes([str(int(value)) for value in distinct.tolist()], codes, name)
     return _number_classes(labels.astype(np.float64), name)
 
 
@@ -254,6 +263,59 @@ def target_from_classes(values: AnyArray, classes: Sequence[object], name: str) 
             )
         codes[i] = code
     return Target(codes, tuple(str(value) for value in classes), "classification")
+
+
+def target_from_codes(
+    codes: IntArray, texts: Sequence[str], name: str, *, task: Task | None
+) -> Target:
+    """Decide a target of text that is given as codes into its different texts.
+
+    Raises
+    ------
+    DataError
+        A single class, or as many classes as rows.
+    """
+    if task in ("regression", "labels"):
+        raise DataError(f"{name} holds text, and task={task!r} needs numbers; convert it.")
+    there = np.unique(codes)
+    if task is None and len(there) == len(codes) > MAX_WHOLE_NUMBER_CLASSES:
+        raise _all_different(name, len(codes))
+    names = sorted(texts[code] for code in there.tolist())
+    place = {text: k for k, text in enumerate(names)}
+    new = np.array([place.get(text, -1) for text in texts], np.int64)
+    return _classes(names, new[codes], name)
+
+
+def target_from_columns(
+    values: FloatArray,
+    names: Sequence[str],
+    name: str,
+    *,
+    task: Task | None,
+    dtype: np.dtype[np.floating],
+) -> Target:
+    """Decide a target of several columns of finite numbers.
+
+    Where all are 0 or 1, each column is a label that an example has or has not; otherwise they
+    are numbers.
+
+    Raises
+    ------
+    DataError
+        Labels other than 0 and 1.
+    """
+    labels = bool(((values == 0) | (values == 1)).all())
+    if task == "labels" and not labels:
+        raise DataError(f"{name} holds numbers other than 0 and 1, which cannot be labels.")
+    if task == "classification":
+        raise DataError(
+            f"{name} is several columns, and classes are one; name one of them, or give "
+            "task='labels'."
+        )
+    y = to_float(values, dtype, lambda row, within: f"{name}, row {row}, {quoted(names[within])},")
+    if task == "labels" or (task is None and labels):
+        return Target(y, tuple(names), "labels")
+    return Target(y, None, "regression")
 
 
 def rows_not_finite(values: FloatArray) -> npt.NDArray[np.intp]:
@@ -296,6 +358,12 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _are_labels(values: AnyArray) -> bool:
+    numbers = values.astype(np.int64)
+    zero_or_one = bool(((numbers == 0) | (numbers == 1)).all())
+    return zero_or_one and bool((numbers.sum(axis=1) != 1).any())
+
+
 def _column(values: AnyArray, name: str) -> AnyArray:
     if values.ndim == 1:
         return values
@@ -324,17 +392,46 @@ def _text_classes(labels: list[str], name: str, task: Task | None) -> Target:
     # Not an array of str: one long text among many would make every element as long.
     distinct = sorted(set(labels))
     if task is None and len(distinct) == len(labels) > MAX_WHOLE_NUMBER_CLASSES:
-        raise DataError(
-            f"{name} holds a different text in each of the {len(labels)} rows, as names or "
-            "identifiers do; choose another target, or give task='classification'."
-        )
+        raise _all_different(name, len(labels))
     code_of = {text: code for code, text in enumerate(distinct)}
     return _classes(distinct, np.array([code_of[text] for text in labels], np.int64), name)
 
 
+def _all_different(name: str, rows: int) -> DataError:
+    return DataError(
+        f"{name} holds a different text in each of the {rows} rows, as names or identifiers do; "
+        "choose another target, or give task='classification'."
+    )
+
+
+def _distinct(values: AnyArray, enough: int | None = None) -> AnyArray:
+    """Return the different values in order, at least `enough` + 1 of them if there are more.
+
+    A long array is gone through a piece at a time, which takes no memory of its size.
+    """
+    found = np.unique(values[:0])
+    for part in pieces(values):
+        found = np.unique(np.concatenate([found, np.unique(part)]))
+        if enough is not None and len(found) > enough:
+            break
+    return found
+
+
+def number_name(value: float) -> str:
+    """Give the name of a class that is a number.
+
+    Examples
+    --------
+    >>> number_name(2.0), number_name(0.5)
+    ('2', '0.5')
+    """
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
 def _number_classes(values: FloatArray, name: str) -> Target:
-    distinct, codes = np.unique(values, return_inverse=True)
-    names = [str(int(value)) if value.is_integer() else repr(value) for value in distinct.tolist()]
+    distinct = _distinct(values)
+    codes = np.searchsorted(distinct, values)
+    names = [number_name(value) for value in distinct.tolist()]
     return _classes(names, codes, name)
 
 
@@ -344,4 +441,6 @@ def _classes(class_names: list[str], codes: npt.NDArray[np.integer], name: str) 
             f"{name} holds a single class, {quoted(class_names[0])}, in every row; "
             "add rows of another class or choose another target."
         )
-    return Target(codes.reshape(-1).astype(np.int64), tuple(class_names), "classification")
+    return Target(
+        codes.reshape(-1).astype(np.int64, copy=False), tuple(class_names), "classification"
+    )

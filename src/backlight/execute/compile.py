@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from backlight.errors import DtypeError, UsageError
-from backlight.execute.executors import Executable, check_name, program
+from backlight.execute.description import PlanDescription
+from backlight.execute.executors import Executable, check_name, explain, program
 from backlight.graph.graph import Graph
 from backlight.graph.node import Node
 from backlight.graph.primitive import Array, Dtype, Spec
@@ -58,6 +59,27 @@ class Compiled:
     def programs(self) -> int:
         """How many programs are kept at present."""
         return len(self._entries)
+
+    def explain_plan(self) -> PlanDescription:
+        """Say what the machine does for the most recent kind of arguments.
+
+        Returns
+        -------
+        PlanDescription
+            Kernels in order, memory, and costs; it prints as text, and ``to_dict()`` gives the
+            same as data.  Before the first call, and for the reference executor, it is a sentence.
+
+        Examples
+        --------
+        >>> import backlight as bl
+        >>> square = compile(lambda x: x * x)
+        >>> square.explain_plan()
+        Nothing is compiled yet; call the function once, then ask again.
+        """
+        if not self._entries:
+            sentence = "Nothing is compiled yet; call the function once, then ask again."
+            return PlanDescription(sentence)
+        return explain(next(reversed(self._entries.values())).executable)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Call the function; see `compile`."""
@@ -216,7 +238,7 @@ def _result(value: Array) -> Tensor:
     return leaf(INPUT, Spec(value.shape, value.dtype), stored)
 
 
-def compile(function: Callable[..., Any], executor: str = "reference") -> Compiled:
+def compile(function: Callable[..., Any], executor: str = "native") -> Compiled:
     """Return a function that does the same and is traced only once for each kind of arguments.
 
     Two calls are of one kind when their arguments have the same containers, shapes and dtypes and
@@ -235,7 +257,7 @@ def compile(function: Callable[..., Any], executor: str = "reference") -> Compil
     function : callable
         Takes and returns tensors, or nested dicts, lists and tuples of them.
     executor : str
-        How it is run; ``"reference"`` is NumPy.
+        How it is run: ``"native"`` makes machine code, ``"reference"`` is NumPy.
 
     Returns
     -------

@@ -8,6 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backlight.graph.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Shorter:
+    """A graph for runs of another length, such as the last batch of each epoch.
+
+    Attributes
+    ----------
+    length : int
+    graph : Graph
+    """
+
+    length: int
+    graph: Graph
+
 
 @dataclass(frozen=True, slots=True)
 class Iteration:
@@ -23,9 +39,15 @@ class Iteration:
         Inputs that are rows of larger arrays, chosen anew for every run.
     counter : int
         The input that counts the runs; an int64 scalar.
+    length : int
+        How many rows most runs gather.
+    shorter : Shorter or None
+        The same computation for runs that gather fewer.
     """
 
     recorded: int
     carried: tuple[tuple[int, int], ...]
     gathered: tuple[int, ...]
     counter: int
+    length: int = 0
+    shorter: Shorter | None = None

@@ -64,8 +64,17 @@ class Program:
         """Never: the reference runs a graph once, and Python loops around it."""
         return False
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """None: see `iterates`."""
+        return ()
+
     def iterate(
-        self, values: Sequence[Array | None], sources: Sequence[Array], rows: Array, count: int
+        self,
+        values: Sequence[Array | None],
+        sources: Sequence[Array],
+        rows: Array,
+        starts: Array,
     ) -> tuple[int, Array]:
         """Refuse; see `iterates`."""
         raise UsageError("The reference executor does not iterate; call run in a loop.")

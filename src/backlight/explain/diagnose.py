@@ -6,7 +6,7 @@ evidence and a remedy, and says what it did not look at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,16 +21,19 @@ from backlight.tensor import Tensor
 
 __all__ = [
     "Diagnosis", "Finding", "NonFinite", "Report", "diagnose", "find_nonfinite", "why_no_grad",
+    "with_health",
 ]  # fmt: skip
 
 VERSION = 1
 _ORDER: Mapping[str, int] = {"error": 0, "warning": 1, "note": 2}
+_CHANGES = "how any of this changes during training"
+_RATE = "the learning rate and the optimizer"
 _NEVER = (
-    "the learning rate and the optimizer",
+    _RATE,
     "overfitting and the split of the data",
     "wrong labels",
     "class balance",
-    "how any of this changes during training",
+    _CHANGES,
 )
 
 
@@ -42,11 +45,14 @@ class Report:
     ----------
     findings : tuple of Finding
     checked, not_checked : tuple of str
+    checkups : int
+        How many check-ups during training were looked at.
     """
 
     findings: tuple[Finding, ...]
     checked: tuple[str, ...]
     not_checked: tuple[str, ...]
+    checkups: int = 0
 
     @property
     def ok(self) -> bool:
@@ -55,7 +61,10 @@ class Report:
 
     def __str__(self) -> str:
         count = len(self.findings)
-        lines = [f"{count or 'No'} finding{'s' * (count != 1)} in one recorded step."]
+        where = "one recorded step"
+        if self.checkups:
+            where += f" and {self.checkups} check-up{'s' * (self.checkups != 1)} during training"
+        lines = [f"{count or 'No'} finding{'s' * (count != 1)} in {where}."]
         lines += [f"  {each}" for each in self.findings]
         lines.append(f"Looked at: {', '.join(self.checked)}.")
         lines.append(f"Did not look at: {', '.join(self.not_checked)}.")
@@ -80,6 +89,7 @@ class Report:
             ],
             "checked": list(self.checked),
             "not_checked": list(self.not_checked),
+            "checkups": self.checkups,
         }
 
 
@@ -129,3 +139,25 @@ def diagnose(loss: Tensor | Trace, *, parameters: Mapping[str, Tensor] | None = 
             findings += check(patient)
     findings.sort(key=lambda each: _ORDER[each.severity])
     return Report(tuple(findings), tuple(checked), (*skipped, *_NEVER))
+
+
+def with_health(report: Report, findings: Sequence[Finding], checkups: int) -> Report:
+    """Add what the check-ups during training showed to a report on one step.
+
+    Parameters
+    ----------
+    report : Report
+    findings : sequence of Finding
+        Of the check-ups.
+    checkups : int
+        How many there were; without any the report stays as it is.
+    """
+    if not checkups:
+        return report
+    every = sorted((*report.findings, *findings), key=lambda each: _ORDER[each.severity])
+    return Report(
+        tuple(every),
+        (*report.checked, "units, updates and gradients over time"),
+        tuple(each for each in report.not_checked if each not in (_CHANGES, _RATE)),
+        checkups,
+    )

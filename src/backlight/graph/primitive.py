@@ -116,18 +116,26 @@ class Kink:
 class Facts:
     """Algebraic facts that a simplifier may use.
 
+    All of them hold bit for bit, for NaN, infinities and both zeros too (one NaN counts as any
+    other), but for ``associative`` and ``inverse``, which hold for real numbers only.
+
     Attributes
     ----------
     commutative, associative : bool
         Of a two-operand operation.
     left_identity, right_identity : float or None
-        The operand that leaves the other one as it is.
+        The operand that leaves the other one as it is, the sign of a zero included.
     inverse : str or None
         Name of the primitive that undoes this one everywhere on its range.
     involution : bool
-        Applying it twice gives the operand back.
+        Applying it twice, with the same attributes, gives the operand back.
     idempotent : bool
-        Applying it twice is the same as once.
+        Of one operand: applying it twice is the same as once.  Of two: with equal operands it
+        gives the operand.  Of a reduction: of equal entries, at least one, it gives the entry.
+    transparent : bool
+        The result is the only operand.
+    keeps_positive : bool
+        The result is greater than 0 exactly where the only operand is.
     """
 
     commutative: bool = False
@@ -137,6 +145,8 @@ class Facts:
     inverse: str | None = None
     involution: bool = False
     idempotent: bool = False
+    transparent: bool = False
+    keeps_positive: bool = False
 
 
 NO_FACTS = Facts()
@@ -212,6 +222,9 @@ class Primitive:
         How native code reduces; of reductions only.
     description : str
         One sentence for people.
+    pure : bool
+        The same operands and attributes always give the same value and nothing else happens, so
+        that a computation may be shared or done ahead of time.
     differentiable : bool
         Whether a gradient can flow through any input.
     """
@@ -235,6 +248,7 @@ class Primitive:
     lower: Callable[..., Any] | None = None
     fold: Fold | None = None
     description: str = ""
+    pure: bool = True
     differentiable: bool = field(init=False)
 
     def __post_init__(self) -> None:

@@ -123,6 +123,11 @@ class Module:
     def __repr__(self) -> str:
         return describe(self)
 
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        from backlight.report.display import network_display  # only notebooks ask
+
+        return network_display(describe(self))
+
 
 def describe(net: object) -> str:
     """Return a table of a network's modules with the shapes and numbers of their parameters.

@@ -26,7 +26,8 @@ ADD = elementwise(
     formula=notation.ADD,
     symbol="s",
     special=(((INF, -INF), NAN), ((INF, 1.0), INF), ((NAN, 1.0), NAN)),
-    facts=Facts(commutative=True, associative=True, left_identity=0.0, right_identity=0.0),
+    # Only −0 leaves every operand as it is: −0 + 0 is 0.
+    facts=Facts(commutative=True, associative=True, left_identity=-0.0, right_identity=-0.0),
     onnx="Add",
     lower=lambda e, a, b: e.add(a, b),
     description="The sum of two operands.",

@@ -57,7 +57,11 @@ def _bitwise(name: str, sign: str, latex: str, takes: Category, onnx: str | None
         arity=2,
         takes=takes,
         formula=infix(sign, latex, Precedence.COMPARE),
-        facts=Facts(commutative="shift" not in name, associative="shift" not in name),
+        facts=Facts(
+            commutative="shift" not in name,
+            associative="shift" not in name,
+            idempotent=name.endswith(("_and", "_or")),
+        ),
         stops_gradient=_STOP,
         onnx=onnx,
         lower=lambda e, a, b: getattr(e, name)(a, b),

@@ -122,7 +122,8 @@ MAXIMUM = elementwise(
     formula=function("max", r"\max"),
     special=(((NAN, 1.0), NAN), ((-INF, 1.0), 1.0)),
     kink=Kink(lambda xp, a, b: a == b, "at a tie each operand gets half"),
-    facts=Facts(commutative=True, associative=True, idempotent=True),
+    # Not commutative bit for bit: which of 0 and −0 comes out depends on the order.
+    facts=Facts(associative=True, idempotent=True),
     onnx="Max",
     lower=lambda e, a, b: e.maximum(a, b),
     description="The larger of two operands; NaN if either is.",
@@ -137,7 +138,8 @@ MINIMUM = elementwise(
     formula=function("min", r"\min"),
     special=(((NAN, 1.0), NAN), ((INF, 1.0), 1.0)),
     kink=Kink(lambda xp, a, b: a == b, "at a tie each operand gets half"),
-    facts=Facts(commutative=True, associative=True, idempotent=True),
+    # Not commutative bit for bit: which of 0 and −0 comes out depends on the order.
+    facts=Facts(associative=True, idempotent=True),
     onnx="Min",
     lower=lambda e, a, b: e.minimum(a, b),
     description="The smaller of two operands; NaN if either is.",
@@ -152,7 +154,7 @@ RELU = elementwise(
     symbol="a",
     special=(((-INF,), 0.0), ((INF,), INF), ((NAN,), NAN)),
     kink=Kink(lambda xp, x: x == 0, "the derivative at 0 is taken as 0"),
-    facts=Facts(idempotent=True),
+    facts=Facts(idempotent=True, keeps_positive=True),
     onnx="Relu",
     lower=lambda e, x: e.relu(x),
     description="max(x, 0), whose derivative is 1 for x > 0 and 0 for x ≤ 0.",

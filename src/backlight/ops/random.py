@@ -51,8 +51,10 @@ def philox(counter: np.ndarray[Any, Any], key: tuple[int, int]) -> np.ndarray[An
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 
 
-def bits(seed: int, stream: int, step: int, count: int) -> np.ndarray[Any, Any]:
-    """Return ``count`` random 32-bit words of one stream at one step.
+def bits(
+    seed: int, stream: int, step: int, count: int, start: int = 0
+) -> np.ndarray[Any, Any]:
+    """Return ``count`` random 32-bit words of one stream at one step, from a multiple of 4 on.
 
     Word ``i`` is output ``i % 4`` of the block with counter (i // 4, stream, step's low and high
     half) under the key made of the seed's low and high half.
@@ -64,7 +66,7 @@ def bits(seed: int, stream: int, step: int, count: int) -> np.ndarray[Any, Any]:
     """
     blocks = -(-count // 4)
     counter = np.empty((blocks, 4), np.uint64)
-    counter[:, 0] = np.arange(blocks, dtype=np.uint64) & _LOW
+    counter[:, 0] = np.arange(start // 4, start // 4 + blocks, dtype=np.uint64) & _LOW
     counter[:, 1] = stream & _MASK
     counter[:, 2] = step & _MASK
     counter[:, 3] = (step >> 32) & _MASK
@@ -83,18 +85,27 @@ def uniform(seed: int, stream: int, step: int, shape: Shape, dtype: Dtype) -> np
 
 
 def permutation(seed: int, stream: int, step: int, count: int) -> np.ndarray[Any, Any]:
-    """Return a random order of ``range(count)``: the order of 64-bit random keys.
+    """Return a random order of ``range(count)``: the order of random keys.
 
-    Equal keys, at a chance of about n²/2⁶⁵, keep their first order, so the result is always a
-    permutation.
+    The keys are the upper bits of 64-bit numbers, and the position stands in the lower ones, so
+    that sorting the keys alone gives the order and equal keys keep theirs.  The numbers are
+    NumPy's Philox (4 words of 64 bits), with seed and stream for its key and the step in the
+    counter; nothing but the data's order is drawn from it.
 
     Examples
     --------
     >>> sorted(permutation(7, 1, 0, 5).tolist())
     [0, 1, 2, 3, 4]
     """
-    words = bits(seed, stream, step, 2 * count).astype(np.uint64)
-    return np.argsort((words[0::2] << _HALF) | words[1::2], stable=True)
+    key = np.array([each % 2**64 for each in (seed, stream)], np.uint64)
+    counter = np.array([0, 0, step % 2**64, 0], np.uint64)
+    keys = np.random.Philox(key=key, counter=counter).random_raw(count)
+    positions = np.uint64((1 << max(count - 1, 1).bit_length()) - 1)
+    keys &= ~positions
+    keys |= np.arange(count, dtype=np.uint64)
+    keys.sort()
+    keys &= positions
+    return keys.view(np.int64)
 
 
 def _uniform_spec(seed: Spec, step: Spec, stream: int, shape: Shape, dtype: Dtype) -> Spec:

@@ -15,9 +15,11 @@ import numpy as np
 from backlight.errors import ShapeError
 from backlight.graph.notation import Form, function
 from backlight.graph.primitive import (
+    NO_FACTS,
     REGISTRY,
     Array,
     Dtype,
+    Facts,
     Fold,
     Kind,
     Kink,
@@ -66,6 +68,7 @@ def _reduction(
     kink: Kink | None = None,
     overflows: bool = False,
     stops_gradient: str = "",
+    facts: Facts = NO_FACTS,
     onnx: str | None = None,
     fold: Fold | None = None,
     description: str = "",
@@ -96,6 +99,7 @@ def _reduction(
             kink=kink,
             careful=always if overflows else None,
             stops_gradient=stops_gradient,
+            facts=facts,
             onnx=onnx,
             fold=fold,
             description=description,
@@ -230,6 +234,7 @@ MAX = _reduction(
     partial=_extreme_partial,
     formula=function("max", r"\max"),
     kink=Kink(_tied("max"), "entries that tie for the maximum share the gradient equally"),
+    facts=Facts(idempotent=True),
     onnx="ReduceMax",
     fold=Fold(_lowest, lambda e, best, entry: e.maximum(best, entry)),
     description="The largest entry along axes.",
@@ -243,6 +248,7 @@ MIN = _reduction(
     partial=_extreme_partial,
     formula=function("min", r"\min"),
     kink=Kink(_tied("min"), "entries that tie for the minimum share the gradient equally"),
+    facts=Facts(idempotent=True),
     onnx="ReduceMin",
     fold=Fold(_highest, lambda e, best, entry: e.minimum(best, entry)),
     description="The smallest entry along axes.",

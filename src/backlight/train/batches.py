@@ -2,16 +2,19 @@
 
 It takes the number of examples and the batch size and gives positions; no generator holds a
 state, so any batch of any epoch can be named again without running through those before it.
+`Ahead` reads the examples of the coming steps where they lie in a file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from backlight.data.rows import FileRows
 from backlight.errors import UsageError
 from backlight.ops.random import permutation
 
@@ -20,6 +23,9 @@ ORDER_STREAM = 0x4F52_4445
 
 SPLIT_STREAM = 0x5350_4C54
 """The random stream that splits a validation set from the training examples."""
+
+AHEAD_BYTES = 64 * 2**20
+"""How much of the coming examples is held in memory where the data lies in a file."""
 
 Positions = npt.NDArray[np.intp]
 
@@ -139,6 +145,10 @@ class BatchPlan:
         """Return the order in which an epoch sees the examples."""
         return order(self.seed, epoch, self.n, self.shuffle and not self.whole)
 
+    def span(self, batch: int, count: int) -> tuple[int, int]:
+        """Return where consecutive batches begin and end in an epoch's order."""
+        return self._ranges[batch].start, self._ranges[batch + count - 1].stop
+
     def cut(self, epoch_order: npt.NDArray[Any], batch: int) -> npt.NDArray[Any]:
         """Return the examples of one batch of an epoch whose order is known."""
         places = self._ranges[batch]
@@ -148,3 +158,44 @@ class BatchPlan:
         """Return the examples of one step."""
         epoch, batch = self.position(step)
         return self.cut(self.epoch_order(epoch), batch)
+
+
+class Ahead:
+    """The examples of the coming steps, read together in the order of their file.
+
+    Training asks for the batches of an epoch in their exact shuffled order.  Where the data lies
+    in a file, the rows of as many coming batches as fit into `AHEAD_BYTES` are read at once, in
+    the order in which they lie there, and put into the order of the batches.  So the results are
+    those of data in memory, bit for bit, and the memory that it takes does not grow with the
+    data, but for the order itself (8 bytes for each example).
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray
+        Of all examples, some of them `backlight.data.rows.FileRows`.
+    """
+
+    def __init__(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
+        self._arrays = tuple(arrays)
+        one = sum(each[:1].nbytes for each in arrays)
+        self._rows = max(AHEAD_BYTES // max(one, 1), 1)
+        self._epoch = -1
+        self._start = self._stop = 0
+        self._held: tuple[npt.NDArray[Any], ...] = ()
+
+    def take(
+        self, epoch: int, epoch_order: Positions, start: int, stop: int
+    ) -> tuple[tuple[npt.NDArray[Any], ...], int]:
+        """Return held examples, and where among them those of a part of an epoch's order begin."""
+        if epoch != self._epoch or start < self._start or stop > self._stop:
+            self._held = ()  # before the next are read, so that both are never held
+            self._epoch, self._start = epoch, start
+            self._stop = min(max(start + self._rows, stop), len(epoch_order))
+            rows = epoch_order[self._start : self._stop]
+            self._held = tuple(each[rows] for each in self._arrays)
+        return self._held, start - self._start
+
+
+def ahead_of(arrays: Sequence[npt.NDArray[Any]]) -> Ahead | None:
+    """Return what reads ahead in data that lies in a file, and None for data in memory."""
+    return Ahead(arrays) if any(isinstance(each, FileRows) for each in arrays) else None

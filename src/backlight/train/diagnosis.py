@@ -11,6 +11,7 @@ from backlight.explain.diagnose import Report
 from backlight.nn import parameters as parameters_of
 from backlight.record import Trace
 from backlight.tensor import Tensor, as_tensor
+from backlight.train.health import findings
 from backlight.train.run import Run
 
 
@@ -26,7 +27,8 @@ def diagnose(
     Parameters
     ----------
     what : Tensor, Trace, Run or network
-        A recorded loss; a trace of one; a run, whose last step is looked at; or a network, which
+        A recorded loss; a trace of one; a run, whose last step and check-ups are looked at; or a
+        network, which
         needs ``data`` and ``loss``.
     data : pair of array_like, optional
         A batch (X, y) for a network; 100 examples or more say most.
@@ -56,7 +58,8 @@ def diagnose(
     """
     if isinstance(what, Run):
         replayed = what.replay_loss(what.steps - 1)
-        return faults.diagnose(replayed.loss, parameters=replayed.parameters)
+        report = faults.diagnose(replayed.loss, parameters=replayed.parameters)
+        return faults.with_health(report, findings(what.health), len(what.health.get("step", ())))
     if isinstance(what, (Tensor, Trace)):
         return faults.diagnose(what, parameters=parameters)
     if not callable(what):

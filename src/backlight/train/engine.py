@@ -16,7 +16,7 @@ import numpy as np
 from backlight.errors import UsageError
 from backlight.graph.primitive import Array
 from backlight.optim import LBFGS, LBFGSState, Optimizer
-from backlight.train.batches import BatchPlan
+from backlight.train.batches import BatchPlan, ahead_of
 from backlight.train.prepare import Examples
 from backlight.train.step import (
     Arrays,
@@ -124,6 +124,7 @@ class Engine:
         self._evaluations: dict[Any, Callable[..., tuple[float, ...]]] = {}
         self._order: tuple[int, Array] | None = None
         self._contiguous: tuple[Array, ...] | None = None
+        self._ahead = ahead_of(train.arrays)
         if isinstance(model.optimizer, LBFGS) and not plan.whole:
             raise UsageError(
                 "LBFGS needs all examples at every step, because it compares gradients from step "
@@ -153,6 +154,9 @@ class Engine:
         if self.plan.whole:
             return self.train.arrays
         rows = self.rows(step)
+        if self._ahead is not None:
+            held, first = self._read_ahead(step, 1)
+            return tuple(each[first : first + len(rows)] for each in held)
         return tuple(each[rows] for each in self.train.arrays)
 
     def rows(self, step: int) -> Array:
@@ -195,24 +199,56 @@ class Engine:
     def advance_many(
         self, state: TrainingState, count: int, scale: float = 1.0
     ) -> tuple[TrainingState, ManySteps]:
-        """Take several steps of one epoch and one batch length in one call.
+        """Take several steps in one call; none of them beyond what `together` allows.
 
         The result does not depend on how steps are grouped: `advance` runs the same code.
         """
-        length = self.plan.length(self.plan.position(state.step)[1])
-        rows = None
-        if not self.plan.whole:
-            rows = np.stack([self.rows(state.step + k) for k in range(count)])
-        found = self._step_program(length).run_many(
-            state.parameters, state.slots, self._data(), rows, count, state.step, scale, self.seed
+        lengths = [self._length(state.step + k) for k in range(count)]
+        data = self._data() if self._ahead is None else ()
+        if self.plan.whole:
+            rows = [np.zeros(0, np.int64)] * count
+        elif self._ahead is not None:
+            data, first = self._read_ahead(state.step, count)
+            ends = first + np.cumsum([0, *lengths])
+            rows = [np.arange(*ends[k : k + 2]) for k in range(count)]
+        else:
+            rows = [self.rows(state.step + k) for k in range(count)]
+        found = self._step_program(lengths[0]).run_many(
+            state.parameters, state.slots, data, rows, state.step, scale, self.seed
         )
         return TrainingState(state.step + count, found.parameters, found.slots), found
+
+    def together(self, step: int, most: int) -> int:
+        """Return how many steps from this one on can be taken in one call, ``most`` at most.
+
+        Batches of another length may need a program of their own.
+        """
+        plan = self.plan
+        if self._ahead is not None:  # rows are read for one epoch at a time
+            most = min(most, plan.per_epoch - plan.position(step)[1])
+        served = self._step_program(self._length(step)).executable.lengths
+        if plan.whole or set(plan.lengths) <= set(served):
+            return most
+        count = 1
+        while count < most and self._length(step + count) in served:
+            count += 1
+        return count
+
+    def _length(self, step: int) -> int:
+        return self.plan.length(self.plan.position(step)[1])
 
     def _advance_once(self, state: TrainingState, scale: float) -> tuple[TrainingState, Outcome]:
         new, found = self.advance_many(state, 1, scale)
         norm = None if found.norms is None else float(found.norms[0])
         metrics = tuple(float(each) for each in found.metrics[0])
         return new, Outcome(float(found.losses[0]), metrics, float(found.rates[0]), norm)
+
+    def _read_ahead(self, step: int, count: int) -> tuple[tuple[Array, ...], int]:
+        """The examples of consecutive steps of an epoch, from data that lies in a file."""
+        self.rows(step)
+        assert self._ahead is not None and self._order is not None
+        epoch, batch = self.plan.position(step)
+        return self._ahead.take(epoch, self._order[1], *self.plan.span(batch, count))
 
     def _data(self) -> tuple[Array, ...]:
         """The training data in the layout that compiled code reads."""
@@ -242,11 +278,21 @@ class Engine:
         return new, replace(outcome, stopped=after.reason)
 
     def _step_program(self, length: int) -> StepProgram:
+        """The program for batches of a length; that of full ones may serve the ragged last too."""
         if length not in self._steps:
-            specs = self.train.specs(length)
-            self._steps[length] = build_step(
-                self.model, specs, norm=self.norm, gather=not self.plan.whole
+            full = self.plan.lengths[0]
+            shorter = None
+            if length == full and len(self.plan.lengths) == 2:
+                shorter = self.train.specs(self.plan.lengths[1])
+            made = build_step(
+                self.model,
+                self.train.specs(length),
+                shorter,
+                norm=self.norm,
+                gather=not self.plan.whole,
             )
+            for each in {length, *made.executable.lengths} & set(self.plan.lengths):
+                self._steps.setdefault(each, made)
         return self._steps[length]
 
     def _gradient_program(self, length: int) -> GradientProgram:

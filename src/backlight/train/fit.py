@@ -7,6 +7,7 @@ depends on is a function of the seed and the step's number.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,16 @@ from backlight.optim import LBFGS, Adam, Optimizer
 from backlight.tensor import Tensor
 from backlight.train.batches import BatchPlan
 from backlight.train.callbacks import EarlyStopping, Hooks
+from backlight.train.checkpoints import Checkpoints, Keeper, PathLike
 from backlight.train.engine import Engine, check_seed, is_rule
-from backlight.train.loop import Loop, Settings
+from backlight.train.health import Checkups
+from backlight.train.loop import Loop
 from backlight.train.metrics import MetricFunction, resolve
 from backlight.train.objective import LossFunction, describe_loss
 from backlight.train.prepare import Prepared, check_outputs, prepare
 from backlight.train.run import Run
+from backlight.train.runlog import RunLog
+from backlight.train.standing import Settings
 from backlight.train.step import Model, predicted_spec
 
 
@@ -45,8 +50,12 @@ def fit(
     progress: bool = False,
     log_every: int | None = None,
     gradient_norms: bool = False,
-    executor: str = "reference",
+    executor: str = "native",
     threads: int | None = None,
+    checkpoint: Checkpoints | PathLike | None = None,
+    resume: bool = False,
+    store: RunLog | PathLike | None = None,
+    health: bool | int = True,
 ) -> Run:
     """Train a network.
 
@@ -55,9 +64,13 @@ def fit(
     net : object
         A `backlight.nn.Module` or any callable object that holds parameters.  It has the trained
         parameters afterwards, also when training is interrupted.
-    data : (X, y) or Dataset
+    data : (X, y), (frame, "target") or Dataset
         One example a row.  X is cast to the network's dtype; y holds class numbers or real
-        numbers.  The arrays are not copied unless they have to be cast.
+        numbers.  The arrays are not copied unless they have to be cast.  Memory maps of more than
+        64 MiB are read a few rows at a time.  Of a data frame with the name of its target, or of
+        a `Dataset` read from a table, columns are scaled, encoded and filled in as
+        `backlight.data.Preprocessor` learns it from the training examples; the run keeps that as
+        ``run.preprocessing``, whose ``feature_names`` are the network's inputs.
     loss : callable
         ``loss(prediction, target)`` returning a scalar tensor, such as
         `backlight.nn.cross_entropy`.
@@ -93,9 +106,23 @@ def fit(
     gradient_norms : bool
         Keep the norm of the gradients beside it.
     executor : str
-        How steps are run; ``"reference"`` is NumPy.
+        How steps are run: ``"native"`` compiles the whole loop to machine code, ``"reference"`` is
+        NumPy, the definition of what a step means.
     threads : int, optional
         How many threads an executor may use; the reference leaves that to NumPy.
+    checkpoint : Checkpoints or path, optional
+        A folder for checkpoints; a path stands for ``Checkpoints(path)``: one a minute, one at
+        the start and one at the end.  SIGTERM then stops training as Ctrl-C does.
+    resume : bool
+        Go on from the newest whole checkpoint, bit for bit as if training had never stopped; from
+        the beginning where there is none.  Network, data and options must be the same, the number
+        of epochs and threads aside.  Callbacks are not part of a checkpoint.
+    store : RunLog or path, optional
+        A folder with a run store, in which the run is entered while it is trained; see
+        `backlight.train.RunStore`.
+    health : bool or int
+        Check-ups of gradients, updates and units in ``run.health``: True makes one now and then,
+        within a fiftieth of the training time; a number one after every so many epochs.
 
     Returns
     -------
@@ -110,6 +137,9 @@ def fit(
     TrainingError
         When the loss or a parameter is no longer finite; the network then has its last finite
         parameters.
+    RunError
+        When no checkpoint can be written, another process trains there, or what is to be resumed
+        is damaged or of another training.
 
     Examples
     --------
@@ -143,6 +173,10 @@ def fit(
             f"optimizer must be one of bl.optim such as bl.optim.Adam(), not {chosen!r}."
         )
     seed = check_seed(seed)
+    checkups = Checkups(health)
+    checkpoints, log = Checkpoints.of(checkpoint), RunLog.of(store)
+    if resume and checkpoints is None:
+        raise UsageError("resume=True needs checkpoint=, the folder of what is to be gone on from.")
     tensors = _parameters(net)
     objective = describe_loss(loss)
     model = Model(
@@ -164,8 +198,17 @@ def fit(
     _check_outputs(model, prepared)
     plan = BatchPlan(len(prepared.train), batch_size, seed, bool(shuffle))
     engine = Engine(model, prepared.train, plan, seed, norm=gradient_norms)
-    loop = Loop(settings, engine, prepared, tensors, early_stopping)
-    return loop.run()
+    with ExitStack() as open_things:
+        keeper = recorder = None
+        if checkpoints is not None:
+            keeper = open_things.enter_context(Keeper(checkpoints, bool(resume)))
+        if log is not None:
+            # Here, because SQLite takes a while to load and few runs need it.
+            from backlight.train.recorder import Recorder
+
+            recorder = open_things.enter_context(Recorder(log, settings.epochs))
+        loop = Loop(settings, engine, prepared, tensors, early_stopping, keeper, recorder, checkups)
+        return loop.run()
 
 
 def _count(value: Any, name: str, least: int) -> int:

@@ -8,125 +8,63 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
-from backlight.errors import BacklightError, BacklightWarning, TrainingError
-from backlight.optim import PlateauState, ReduceOnPlateau
-from backlight.tensor import Tensor
-from backlight.train import failure
-from backlight.train.callbacks import EarlyStopping, History, Hooks, RunState, Watch
-from backlight.train.engine import Engine, Outcome, TrainingState
-from backlight.train.prepare import Prepared
+from backlight.errors import BacklightError, TrainingError
+from backlight.train import failure, health
+from backlight.train.callbacks import Hooks, RunState
+from backlight.train.engine import Outcome, TrainingState
+from backlight.train.identity import identify
+from backlight.train.mark import Sums
 from backlight.train.progress import Bar, Silent
 from backlight.train.progress import progress as progress_of
 from backlight.train.run import Run, eager_step
-from backlight.train.snapshots import Course, Scales, Snapshots
-from backlight.train.step import Arrays
+from backlight.train.signals import terminating
+from backlight.train.snapshots import Course
+from backlight.train.standing import Standing
+from backlight.train.step import Arrays, ManySteps
 
 FINISHED, EARLY, CALLBACK, INTERRUPTED = "finished", "early stopping", "callback", "interrupted"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the loop is told.
-
-    Attributes
-    ----------
-    epochs : int
-    hooks : Hooks
-    progress : bool
-    log_every : int or None
-    """
-
-    epochs: int
-    hooks: Hooks
-    progress: bool
-    log_every: int | None
 
 
 CALL_SECONDS = 0.05
 """Calls of compiled code shorter than this are made longer."""
 
 
-@dataclass
-class Sums:
-    """What the steps of an epoch add up to."""
-
-    loss: float = 0.0
-    metrics: list[float] = field(default_factory=list)
-    rate: float = 0.0
-
-
-class Loop:
+class Loop(Standing):
     """One run of `fit`, from its first step to its last."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        engine: Engine,
-        prepared: Prepared,
-        tensors: dict[str, Tensor],
-        early_stopping: EarlyStopping | None,
-    ) -> None:
-        self.settings = settings
-        self.engine = engine
-        self.prepared = prepared
-        self.tensors = tensors
-        self.names = [each.name for each in engine.model.metrics]
-        keys = ["loss", *self.names]
-        if prepared.validation is not None:
-            keys += [f"validation_{name}" for name in keys]
-        self.history: History = {key: [] for key in (*keys, "learning_rate", "seconds")}
-        self.step_history: History = {}
-        if settings.log_every is not None:
-            extra = ("gradient_norm",) if engine.norm else ()
-            self.step_history = {key: [] for key in ("step", "loss", "learning_rate", *extra)}
-        self.watch = None if early_stopping is None else Watch.of(early_stopping, keys)
-        self.best: Arrays | None = None
-        start = {name: np.array(each.value) for name, each in tensors.items()}
-        self.state = engine.first(start)
-        self.previous = self.state
-        self._together = 16
-        self.snapshots = Snapshots()
-        self.snapshots.offer(self.state)
-        self.scales = Scales()
-        rate = engine.model.optimizer.learning_rate
-        self.plateau = rate if isinstance(rate, ReduceOnPlateau) else None
-        self.plateau_state = PlateauState() if self.plateau is None else self.plateau.start()
-        self._say_what_is_not_trained()
-
-    def _say_what_is_not_trained(self) -> None:
-        idle = [name for name in self.tensors if name not in self.engine.trained]
-        if not idle:
-            return
-        rest = "it as it is" if len(idle) == 1 else "them as they are"
-        warnings.warn(
-            f"The loss does not depend on {', '.join(idle)}, so training leaves {rest}; "
-            f"bl.why_no_grad says why.",
-            BacklightWarning,
-            stacklevel=4,
-        )
 
     # ── the loop ─────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> Run:
         """Train, and return the run; the network has its parameters whatever happens."""
+        if self.keeper is not None or self.observer.wants_identity:
+            options = None if self.watch is None else self.watch.options
+            log_every = self.settings.log_every
+            self.identity = identify(self.engine, self.prepared, options, log_every)
+        resumed = None if self.keeper is None else self._resume(self.keeper)
         show = progress_of(self.settings.progress, self.settings.epochs, self.engine.plan.per_epoch)
-        stopped = INTERRUPTED
         checksum = self.engine.train.checksum()
+        self.observer.started(self, resumed)
         try:
             with show:
-                try:
-                    stopped = self._epochs(show)
-                except KeyboardInterrupt:
-                    stopped = INTERRUPTED
+                stopped = self._until_it_stops(show)
                 show.end(self._ending(stopped))
             self._check_finite_end()
+        except TrainingError as error:
+            self.observer.event("non-finite", str(error), self.state.step)
+            self.observer.ended(self, "failed")
+            raise
         finally:
             self._assign(self.state.parameters)
+        if self.keeper is not None:
+            self._write_checkpoint(self.keeper, stopped)
+        self.observer.ended(self, stopped)
+        return self._made_run(stopped, checksum)
+
+    def _made_run(self, stopped: str, checksum: int) -> Run:
         final = self.state.parameters
         if self.watch is not None and self.watch.options.restore_best and self.best is not None:
             final = self.best
@@ -136,103 +74,164 @@ class Loop:
             history=self.history,
             step_history=self.step_history,
             stopped=stopped,
-            best_epoch=self._best_epoch(),
+            best_epoch=self.best_epoch(),
             parameters=dict(final),
             course=Course(self.engine, self.snapshots, self.scales, self.state.step),
             checksum=checksum,
             final_state=self.state,
             split=self.prepared.split,
             dataset=self.prepared.dataset,
+            preprocessing=self.prepared.preprocessing,
+            health=self.health,
         )
 
+    def _until_it_stops(self, show: Silent) -> str:
+        """Take the epochs; after Ctrl-C or SIGTERM, go back to the last whole step."""
+        self.checkups.begin()
+        with terminating(self.keeper is not None):
+            try:
+                return self._epochs(show)
+            except KeyboardInterrupt:
+                self._return_to(self.mark)
+                self.observer.event("interrupted", "interrupted", self.state.step)
+                return INTERRUPTED
+
     def _epochs(self, show: Silent) -> str:
-        for epoch in range(self.settings.epochs):
-            start = time.perf_counter()
-            sums, stopped = self._steps(epoch, show)
+        if self.watch is not None and self.watch.exhausted:  # resumed after its end
+            return EARLY
+        if self.state.lbfgs is not None and self.state.lbfgs.reason:
+            return self.state.lbfgs.reason
+        for epoch in range(len(self.history["loss"]), self.settings.epochs):
+            sums = self.mark.sums()
+            stopped = self._steps(epoch, sums, show)
             if stopped == CALLBACK:
                 return stopped
-            self._end_epoch(epoch, sums, start)
-            show.epoch(epoch, {key: values[-1] for key, values in self.history.items()})
+            self._end_epoch(sums)
+            values = {key: each[-1] for key, each in self.history.items()}
+            show.epoch(epoch, values)
             hooks = self.settings.hooks.epoch_end
-            if hooks and Hooks.call(hooks, self._seen(epoch, sums.loss)):
+            asked = bool(hooks) and Hooks.call(hooks, self._seen(epoch, sums.loss))
+            exhausted = self._observe(epoch)
+            if self.checkups.due(epoch + 1):
+                self._check_up(epoch, show)
+            self.mark = self._marked(Sums(metrics=[0.0] * len(self.names)))
+            self.observer.epoch(epoch, values)
+            if asked:
+                self.observer.event("callback", "a callback asked to stop", self.state.step)
                 return CALLBACK
-            if self._observe(epoch):
+            if exhausted:
                 return EARLY
             if stopped:
                 return stopped
+            self._offer_checkpoint()
         return FINISHED
 
-    def _steps(self, epoch: int, show: Silent) -> tuple[Sums, str]:
-        """Take the steps of an epoch; return the sums and why training is to stop, if it is."""
+    def _steps(self, epoch: int, sums: Sums, show: Silent) -> str:
+        """Take the steps of an epoch that are left; return why training is to stop, if it is."""
         engine, hooks = self.engine, self.settings.hooks.step_end
-        sums = Sums(metrics=[0.0] * len(self.names))
         bar = show if isinstance(show, Bar) and engine.plan.per_epoch > 1 else None
-        start = 0
-        if engine.iterates and not (hooks or self.step_history or engine.train.weights is not None):
-            start = self._many_steps(epoch, sums, bar)
+        start = self.state.step - epoch * engine.plan.per_epoch
+        if engine.iterates and not hooks:
+            start = self._many_steps(epoch, start, sums, bar)
         for batch in range(start, engine.plan.per_epoch):
             new, outcome = engine.advance(self.state, self.scales.last)
             if not math.isfinite(outcome.loss):
                 raise self._failed(outcome)
-            # One assignment: whatever interrupts, the state is that before or after a step.
             self.previous, self.state = self.state, new
             self.snapshots.offer(new)
             self._add(sums, outcome, batch)
             if self.step_history:
-                self._log(outcome)
+                self._log(self.previous.step, outcome.loss, outcome.learning_rate, outcome.norm)
+            # One assignment: whatever interrupts, the mark is that before or after a step.
+            self.mark = self._marked(sums)
             if bar is not None:
                 bar.within(epoch, (batch + 1) / engine.plan.per_epoch, outcome.loss)
             if hooks and Hooks.call(hooks, self._seen(epoch, outcome.loss)):
-                return sums, CALLBACK
+                self.observer.event("callback", "a callback asked to stop", self.state.step)
+                return CALLBACK
             if outcome.stopped:
-                return sums, outcome.stopped
-        return sums, ""
+                return outcome.stopped
+            if batch + 1 < engine.plan.per_epoch:
+                self._offer_checkpoint()
+        return ""
 
-    def _many_steps(self, epoch: int, sums: Sums, bar: Bar | None) -> int:
-        """Take the full batches of an epoch in a few calls; return how many there were.
+    def _many_steps(self, epoch: int, batch: int, sums: Sums, bar: Bar | None) -> int:
+        """Take the full batches of an epoch in a few calls; return which batch is the next.
 
-        A call takes about a tenth of a second, so that progress shows and Ctrl-C is heard.
+        A call takes about a tenth of a second, so that progress shows and Ctrl-C is heard, and
+        ends where a checkpoint is due.
         """
         engine = self.engine
         length = engine.plan.length(0)
         full = sum(engine.plan.length(k) == length for k in range(engine.plan.per_epoch))
-        batch = 0
         while batch < full:
             begun = time.perf_counter()
-            count = min(self._together, full - batch)
+            count = min(self.together, full - batch)
+            room = None if self.keeper is None else self.keeper.room(self.state.step)
+            count = count if room is None else min(count, room)
             new, found = engine.advance_many(self.state, count, self.scales.last)
-            if found.done < count:
+            failed = found.done < count
+            if failed:
                 # The step that failed is taken again by itself, which says what went wrong.
-                if found.done:
-                    self.state, _ = engine.advance_many(self.state, found.done, self.scales.last)
-                self.previous = self.state
-                return batch + found.done
+                if found.done == 0:
+                    return batch
+                new, found = engine.advance_many(self.state, found.done, self.scales.last)
+                count = found.done
             self.previous, self.state = self.state, new
             self.snapshots.offer(new)
-            sums.loss += float(sum(engine.loss_total(each, float(length)) for each in found.losses))
-            for k in range(found.metrics.shape[1]):
-                sums.metrics[k] += float(found.metrics[:, k].sum()) * length
-            sums.rate = float(found.rates[-1])
+            self._add_many(sums, found, float(length), batch)
+            self.mark = self._marked(sums)
             batch += count
+            if failed:
+                self.previous = self.state
+                return batch
             if bar is not None:
                 bar.within(epoch, batch / engine.plan.per_epoch, float(found.losses[-1]))
             if time.perf_counter() - begun < CALL_SECONDS:
-                self._together *= 2
+                self.together *= 2
+            if batch < engine.plan.per_epoch:
+                self._offer_checkpoint()
         return batch
 
-    def _add(self, sums: Sums, outcome: Outcome, batch: int) -> None:
+    def _add_many(self, sums: Sums, found: ManySteps, length: float, batch: int) -> None:
+        """Add several steps one after the other, so that the sums do not depend on the calls."""
+        engine, first = self.engine, self.previous.step
+        losses = found.losses.tolist()
+        if engine.model.objective.reduction == "sum":
+            shares = losses
+        elif engine.train.weights is None:
+            shares = [loss * length for loss in losses]
+        else:
+            shares = [loss * self._weight(first + k, batch + k) for k, loss in enumerate(losses)]
+        for share in shares:
+            sums.loss += share
+        for k in range(found.metrics.shape[1]):
+            for value in found.metrics[:, k].tolist():
+                sums.metrics[k] += value * length
+        sums.rate = float(found.rates[-1])
+        if self.step_history:
+            for k, loss in enumerate(losses):
+                norm = None if found.norms is None else float(found.norms[k])
+                self._log(first + k, loss, float(found.rates[k]), norm)
+
+    def _weight(self, step: int, batch: int) -> float:
+        """Return what the loss of a step's batch counts in the loss of its epoch."""
         engine = self.engine
-        n = engine.plan.length(batch)
-        weight = float(n)
-        if engine.train.weights is not None:
-            rows = engine.rows(self.previous.step)
-            weight = engine.loss_weight(engine.train.take(rows))
-        sums.loss += engine.loss_total(outcome.loss, weight)
+        if engine.train.weights is None or engine.model.objective.reduction == "sum":
+            return float(engine.plan.length(batch))
+        weights = engine.train.weights
+        chosen = weights if engine.plan.whole else weights[engine.rows(step)]
+        return float(np.sum(chosen, dtype=np.float64))
+
+    def _add(self, sums: Sums, outcome: Outcome, batch: int) -> None:
+        weight = self._weight(self.previous.step, batch)
+        n = self.engine.plan.length(batch)
+        sums.loss += self.engine.loss_total(outcome.loss, weight)
         for k, value in enumerate(outcome.metrics):
             sums.metrics[k] += value * n
         sums.rate = outcome.learning_rate
 
-    def _end_epoch(self, epoch: int, sums: Sums, start: float) -> None:
+    def _end_epoch(self, sums: Sums) -> None:
         train, history = self.engine.train, self.history
         history["loss"].append(sums.loss / self.engine.loss_weight(train))
         for name, total in zip(self.names, sums.metrics, strict=True):
@@ -242,7 +241,18 @@ class Loop:
             for name, value in zip(("loss", *self.names), values, strict=True):
                 history[f"validation_{name}"].append(value)
         history["learning_rate"].append(sums.rate)
-        history["seconds"].append(time.perf_counter() - start)
+        history["seconds"].append(time.perf_counter() - sums.begun)
+
+    def _check_up(self, epoch: int, show: Silent) -> None:
+        """Look at the network's health, and say what is newly wrong."""
+        found = self.checkups.make(self.engine, self.state, self.previous, self.scales.last)
+        if found is None:
+            return
+        health.add(self.health, found.values)
+        self.observer.health(found.values)
+        for each in self.checkups.news(found):
+            show.alarm(epoch, f"{each.what} at {each.where}: {each.message}")
+            self.observer.event("warning", str(each), self.state.step)
 
     def _observe(self, epoch: int) -> bool:
         """Tell the plateau schedule and early stopping of an epoch; return whether to stop."""
@@ -257,15 +267,15 @@ class Loop:
             self.best = self.state.parameters
         return self.watch.exhausted
 
-    def _log(self, outcome: Outcome) -> None:
-        step = self.previous.step
+    def _log(self, step: int, loss: float, rate: float, norm: float | None) -> None:
         if self.settings.log_every is None or step % self.settings.log_every:
             return
-        self.step_history["step"].append(step)
-        self.step_history["loss"].append(outcome.loss)
-        self.step_history["learning_rate"].append(outcome.learning_rate)
-        if outcome.norm is not None:
-            self.step_history["gradient_norm"].append(outcome.norm)
+        values = {"step": step, "loss": loss, "learning_rate": rate}
+        if norm is not None:
+            values["gradient_norm"] = norm
+        for key, value in values.items():
+            self.step_history[key].append(value)
+        self.observer.step(values)
 
     # ── what others see ──────────────────────────────────────────────────────────────────────
 
@@ -286,16 +296,9 @@ class Loop:
             self.state.parameters,
         )
 
-    def _best_epoch(self) -> int | None:
-        if self.watch is not None:
-            return self.watch.best_epoch if self.watch.best is not None else None
-        values = self.history.get("validation_loss") or self.history["loss"]
-        finite = [k for k, value in enumerate(values) if not math.isnan(value)]
-        return min(finite, key=values.__getitem__) if finite else None
-
     def _ending(self, stopped: str) -> str:
         done = len(self.history["loss"])
-        best = self._best_epoch()
+        best = self.best_epoch()
         more = f", best epoch {best + 1}" if self.watch is not None and best is not None else ""
         return f"{stopped} after {done} of {self.settings.epochs} epochs{more}"
 

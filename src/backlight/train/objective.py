@@ -138,7 +138,7 @@ def describe_loss(function: LossFunction) -> Objective:
     while isinstance(base, functools.partial):
         base = base.func
     name = getattr(base, "__name__", type(base).__name__)
-    reduction = _default(function, "reduction")
+    reduction = default_of(function, "reduction")
     if reduction == "none":
         raise UsageError(
             f"The loss {name} with reduction='none' gives a number for each example; training "
@@ -156,7 +156,7 @@ def describe_loss(function: LossFunction) -> Objective:
     return Objective(function, name, "unknown", combined)
 
 
-def _default(function: LossFunction, option: str) -> object:
+def default_of(function: LossFunction, option: str) -> object:
     """Return what a function's option is when it is not given, or None."""
     try:
         parameter = inspect.signature(function).parameters.get(option)

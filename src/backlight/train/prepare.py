@@ -12,12 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from backlight.data import Dataset
+from backlight.data import Dataset, Preprocessor, from_frame, is_frame
 from backlight.data.messages import plural
+from backlight.data.rows import (
+    FileRows,
+    from_memmap,
+    map_rows,
+    pieces,
+    take_rows,
+    too_large,
+)
+from backlight.data.sparse import dense_rows, is_sparse
 from backlight.errors import DataError, DtypeError, UsageError
 from backlight.graph.primitive import Array, Dtype, Shape, Spec
 from backlight.ops.random import permutation
-from backlight.train.batches import SPLIT_STREAM
+from backlight.train.batches import SPLIT_STREAM, Positions
 from backlight.train.objective import Objective
 
 
@@ -59,8 +68,9 @@ class Examples:
         """Return a number that changes when an entry does, to notice data changed meanwhile."""
         found = 0
         for each in self.arrays:
-            flat = np.ascontiguousarray(each).reshape(-1)
-            found = zlib.crc32(flat.data.cast("B"), found)
+            for part in pieces(each):
+                flat = np.ascontiguousarray(part).reshape(-1)
+                found = zlib.crc32(flat.data.cast("B"), found)
         return found
 
 
@@ -76,12 +86,15 @@ class Prepared:
         Where the training examples come from, when they were given as one.
     split : float or None
         The share of the given examples that was set aside for validation.
+    preprocessing : Preprocessor or None
+        What was learnt from the training examples of a table and done to all of them.
     """
 
     train: Examples
     validation: Examples | None = None
     dataset: Dataset | None = None
     split: float | None = None
+    preprocessing: Preprocessor | None = None
 
 
 def prepare(
@@ -97,8 +110,11 @@ def prepare(
 
     Parameters
     ----------
-    data : (X, y) or Dataset
-    validation : (X, y), Dataset, float or None
+    data : (X, y), (frame, "target") or Dataset
+        Of a frame, and of a `Dataset` that was read from a table, what the columns hold is
+        scaled, encoded and filled in as `backlight.data.Preprocessor` learns it from the
+        training examples alone.  Memory maps and other data in files stay there.
+    validation : (X, y), (frame, "target"), Dataset, float or None
         A float is the share of the examples that is set aside.
     sample_weights : array_like (n,), optional
     objective : Objective
@@ -113,12 +129,16 @@ def prepare(
     DataError, DtypeError, UsageError
         Naming the array and the place.
     """
+    data = _framed(data, None)
+    table = data if isinstance(data, Dataset) and data.columns is not None else None
+    dataset = data if isinstance(data, Dataset) else None
+    if table is not None:
+        return _prepare_table(table, validation, sample_weights, objective, dtype, seed)
     X, y = _pair(data, "data")
     train = _examples(X, y, "", objective, dtype)
     if sample_weights is not None:
         weights = _weights(sample_weights, len(train), dtype)
         train = Examples(train.X, train.y, weights)
-    dataset = data if isinstance(data, Dataset) else None
     if validation is None:
         prepared = Prepared(train, None, dataset)
     elif isinstance(validation, (float, int)):
@@ -126,28 +146,108 @@ def prepare(
         kept, aside = split(train, share, seed)
         prepared = Prepared(kept, Examples(aside.X, aside.y), dataset, share)
     else:
-        Xv, yv = _pair(validation, "validation")
-        held = _examples(Xv, yv, "validation ", objective, dtype)
-        if held.X.shape[1:] != train.X.shape[1:] or held.y.shape[1:] != train.y.shape[1:]:
-            raise DataError(
-                f"The validation examples have shapes {held.X.shape[1:]} and {held.y.shape[1:]} "
-                f"and the training examples {train.X.shape[1:]} and {train.y.shape[1:]}; "
-                f"give both in one form."
-            )
-        prepared = Prepared(train, held, dataset)
+        prepared = Prepared(train, _held(validation, train, objective, dtype), dataset)
     _check_classes(prepared.train.y, objective)
     return prepared
 
 
+def _held(validation: Any, train: Examples, objective: Objective, dtype: Dtype) -> Examples:
+    Xv, yv = _pair(validation, "validation")
+    held = _examples(Xv, yv, "validation ", objective, dtype)
+    if held.X.shape[1:] != train.X.shape[1:] or held.y.shape[1:] != train.y.shape[1:]:
+        raise DataError(
+            f"The validation examples have shapes {held.X.shape[1:]} and {held.y.shape[1:]} "
+            f"and the training examples {train.X.shape[1:]} and {train.y.shape[1:]}; "
+            f"give both in one form."
+        )
+    return held
+
+
+def _framed(data: Any, like: Dataset | None) -> Any:
+    """Make a `Dataset` of a pair of a data frame and the name of its target."""
+    if not (isinstance(data, (tuple, list)) and len(data) == 2):
+        return data
+    frame, target = data
+    if not is_frame(frame):
+        return data
+    names = isinstance(target, str) or (
+        isinstance(target, (list, tuple)) and all(isinstance(each, str) for each in target)
+    )
+    if not names:
+        raise UsageError(
+            "With a data frame, give the name of the target column, as in (frame, 'price'), or "
+            "several names in a list."
+        )
+    return from_frame(frame, target, like=like)
+
+
+def _prepare_table(
+    table: Dataset,
+    validation: Any,
+    sample_weights: Any,
+    objective: Objective,
+    dtype: Dtype,
+    seed: int,
+) -> Prepared:
+    """Learn the preprocessing of a table from its training examples, and apply it to all."""
+    assert table.columns is not None
+    share = None
+    train, held = (table.X, table.y), None
+    weights = sample_weights
+    if isinstance(validation, (float, int)):
+        share = _share(validation)
+        kept, aside = _split_rows(len(table), share, seed)
+        train, held = (
+            (take_rows(table.X, rows), np.asarray(table.y)[rows]) for rows in (kept, aside)
+        )
+        if weights is not None:
+            weights = _weights(weights, len(table), dtype)[kept]
+    elif validation is not None:
+        other = _framed(validation, table)
+        if isinstance(other, Dataset) and other.columns is not None:
+            _check_same_columns(table, other)
+        held = _pair(other, "validation")
+    learnt = Preprocessor.fit(train[0], table.columns)
+    examples = _examples(learnt.apply(train[0]), train[1], "", objective, dtype)
+    if weights is not None:
+        weights = _weights(weights, len(examples), dtype)
+        examples = Examples(examples.X, examples.y, weights)
+    seen = None
+    if held is not None:
+        coded = held[0] if isinstance(held[0], FileRows) else np.asarray(held[0])
+        seen = _held((learnt.apply(coded), held[1]), examples, objective, dtype)
+    _check_classes(examples.y, objective)
+    return Prepared(examples, seen, table, share, learnt)
+
+
+def _check_same_columns(table: Dataset, other: Dataset) -> None:
+    mine = [(each.name, each.kind, each.categories) for each in table.columns or ()]
+    if mine != [(each.name, each.kind, each.categories) for each in other.columns or ()]:
+        raise DataError(
+            "The validation table has other columns or categories than the training table; split "
+            "one table in two with Dataset.split, or give a share such as validation=0.2."
+        )
+
+
 def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
     """Set aside a share of the examples, drawn by a seed; both parts keep their order."""
-    n = len(examples)
+    kept, aside = _split_rows(len(examples), share, seed)
+    return _select(examples, kept), _select(examples, aside)
+
+
+def _split_rows(n: int, share: float, seed: int) -> tuple[Positions, Positions]:
     count = min(max(round(n * share), 1), n - 1)
     if n < 2:
         raise DataError("One example cannot be split into training and validation; give more.")
     chosen = np.zeros(n, bool)
     chosen[permutation(seed, SPLIT_STREAM, 0, n)[:count]] = True
-    return examples.take(~chosen), examples.take(chosen)
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def _select(examples: Examples, rows: Positions) -> Examples:
+    """Return some examples, in a file where they are in one."""
+    weights = None if examples.weights is None else examples.weights[rows]
+    return Examples(take_rows(examples.X, rows), take_rows(examples.y, rows), weights)
 
 
 def _share(validation: float) -> float:
@@ -173,7 +273,9 @@ def _pair(data: Any, what: str) -> tuple[Any, Any]:
 
 def _array(values: Any, name: str) -> Array:
     try:
-        array = np.asarray(values)
+        array = _in_file(values)
+        if array is None:
+            array = np.asarray(values)
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{name} cannot be made into an array; give rows of equal length."
@@ -188,8 +290,21 @@ def _array(values: Any, name: str) -> Array:
     return array
 
 
+def _in_file(values: Any) -> Array | None:
+    """Return large arrays in files as such, so that they are read a few rows at a time."""
+    if is_sparse(values):
+        return dense_rows(values)
+    if isinstance(values, FileRows):
+        return values
+    if isinstance(values, np.memmap) and too_large(values.nbytes):
+        return from_memmap(values)
+    return None
+
+
 def _finite(array: Array, name: str) -> None:
     if array.dtype.kind != "f":
+        return
+    if isinstance(array, FileRows) and all(np.isfinite(part).all() for part in pieces(array)):
         return
     finite = np.isfinite(array)
     if finite.all():
@@ -204,7 +319,7 @@ def _finite(array: Array, name: str) -> None:
 
 
 def _examples(X: Any, y: Any, part: str, objective: Objective, dtype: Dtype) -> Examples:
-    features, targets = _array(X, f"{part}X"), _array(y, f"{part}y")
+    features, targets = _array(X, f"{part}X"), np.asarray(_array(y, f"{part}y"))
     if len(features) == 0:
         raise DataError(f"{part}X has no rows; give at least one example.")
     if len(features) != len(targets):
@@ -215,10 +330,18 @@ def _examples(X: Any, y: Any, part: str, objective: Objective, dtype: Dtype) -> 
     _finite(features, f"{part}X")
     _finite(targets, f"{part}y")
     with np.errstate(over="ignore"):
-        converted = np.ascontiguousarray(features, dtype=dtype)
+        converted = _as(features, dtype)
     if converted.dtype != features.dtype:
         _finite(converted, f"{part}X as {dtype}")
     return Examples(converted, _targets(targets, f"{part}y", objective, dtype))
+
+
+def _as(array: Array, dtype: Dtype) -> Array:
+    """Return an array in a dtype, in a file where it is in one."""
+    if isinstance(array, FileRows):
+        same = array.dtype == dtype and array.dtype.isnative
+        return array if same else map_rows(array, lambda rows: rows.astype(dtype), np.dtype(dtype))
+    return np.ascontiguousarray(array, dtype=dtype)
 
 
 def _targets(y: Array, name: str, objective: Objective, dtype: Dtype) -> Array:

@@ -57,6 +57,9 @@ class Silent:
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Tell of the end of an epoch."""
 
+    def alarm(self, epoch: int, message: str) -> None:
+        """Say that something is wrong with the network."""
+
     def end(self, message: str) -> None:
         """Say how training ended."""
 
@@ -74,6 +77,10 @@ class Lines(Silent):
         number = epoch + 1
         if number == 1 or number % self._every == 0 or number == self._epochs:
             self._print(f"epoch {number}/{self._epochs}: {describe(values)}")
+
+    def alarm(self, epoch: int, message: str) -> None:
+        """Say that something is wrong with the network."""
+        self._print(f"epoch {epoch + 1}: {message}")
 
     def end(self, message: str) -> None:
         """Say how training ended."""
@@ -131,6 +138,12 @@ class Bar(Silent):
         if self._due() or epoch + 1 == self._epochs:
             self._text = describe(values)
             self._draw(epoch + 1.0, epoch + 1, self._text)
+
+    def alarm(self, epoch: int, message: str) -> None:
+        """Say above the bar that something is wrong with the network."""
+        self._progress.console.print(
+            f"epoch {epoch + 1}: {message}", style="yellow", markup=False, highlight=False
+        )
 
     def end(self, message: str) -> None:
         """Say how training ended."""

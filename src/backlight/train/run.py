@@ -6,13 +6,15 @@ parameters before any step, and the whole computation of that step, can be had a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 
-from backlight.data import Dataset
+from backlight.data import Dataset, Preprocessor
 from backlight.errors import RunError, UsageError
 from backlight.graph.primitive import Array, Spec
 from backlight.ops.leaf import INPUT, PARAMETER
@@ -22,6 +24,7 @@ from backlight.tensor import INT64, Tensor, leaf, quiet
 from backlight.trace import capture
 from backlight.train.callbacks import History
 from backlight.train.engine import Engine, TrainingState
+from backlight.train.hardest import Hardest, hardest
 from backlight.train.snapshots import Course
 from backlight.train.step import Arrays, Batch, Model, forget_caller, forward
 
@@ -145,6 +148,11 @@ class Run:
         The share of the examples that was set aside for validation.
     dataset : Dataset or None
         What was trained on, when it was given as one.
+    preprocessing : Preprocessor or None
+        What was done to the columns of a table or data frame before the network saw them.
+    health : dict of str to list of float
+        One entry for each check-up: ``step``, and for each layer the norms of its gradient and
+        update and the shares of dead and saturated units; see `backlight.train.health`.
     """
 
     net: object
@@ -158,10 +166,22 @@ class Run:
     final_state: TrainingState
     split: float | None = None
     dataset: Dataset | None = None
+    preprocessing: Preprocessor | None = None
+    health: History = field(default_factory=dict)
 
     def __repr__(self) -> str:
         ending = f", loss {self.history['loss'][-1]:.4g}" if self.history["loss"] else ""
         return f"<run of {self.epochs} epochs, {self.steps} steps, {self.stopped}{ending}>"
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        from backlight.report.display import history_display  # only notebooks ask
+
+        facts = [
+            ("network", type(self.net).__name__),
+            ("steps", f"{self.steps:,} in {self.epochs:,} epochs, {self.stopped}"),
+            *((name, f"{each[-1]:.6g}") for name, each in self.history.items() if each),
+        ]
+        return history_display(repr(self), self.history, facts)
 
     @property
     def model(self) -> Model:
@@ -279,6 +299,59 @@ class Run:
             if (gradient := trace.gradient(name)) is not None
         }
         return replace(trace, update=recorded_update(self.optimizer, replayed, gradients))
+
+    def hardest(self, count: int = 10, *, by: str = "loss") -> Hardest:
+        """Rank the training examples that the network finds hardest, such as mislabelled rows.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        by : {"loss", "gradient"}
+            By the loss of the example alone, or by the norm of its own gradient.
+
+        Returns
+        -------
+        Hardest
+            ``.rows``, ``.losses``, ``.gradient_norms``, ``.targets``, ``.outputs``; printing it
+            gives a table.
+
+        Raises
+        ------
+        RunError
+            When the training data was changed since.
+        UsageError
+            When an option has no meaning.
+
+        Notes
+        -----
+        In evaluation mode, with the final parameters, and without sample weights.
+
+        Examples
+        --------
+        >>> from backlight import nn
+        >>> from backlight.train import fit
+        >>> X = np.linspace(-1.0, 1.0, 40)[:, None]
+        >>> y = (X[:, 0] > 0).astype(int)
+        >>> y[3] = 1  # a slip
+        >>> run = fit(nn.Sequential(nn.Linear(1, 2), seed=0), (X, y), loss=nn.cross_entropy)
+        >>> int(run.hardest(1).rows[0])
+        3
+        """
+        self._check_data()
+        return hardest(self.course.engine, self.parameters, count, by)
+
+    def save(self, directory: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the run to a directory; see `backlight.train.save`, and `load` to read it."""
+        from backlight.train.save import save  # here, because what is saved is a run
+
+        return save(self, directory, **options)
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "A run holds compiled code and the training data, which do not pickle; keep it with "
+            "run.save(folder) and read it with bl.train.load(folder)."
+        )
 
     def _check_data(self) -> None:
         if self.course.engine.train.checksum() != self.checksum:

@@ -27,11 +27,13 @@ import numpy as np
 from safetensors.numpy import save as to_safetensors
 
 from backlight import nn
-from backlight.data import Dataset, Standardizer
+from backlight.data import Dataset, Preprocessor, Standardizer
 from backlight.data.messages import reason
+from backlight.data.rows import pieces
 from backlight.errors import RunError, UsageError
 from backlight.graph.primitive import Array
 from backlight.optim import LBFGSState
+from backlight.train.durable import sync_folder, write_and_sync
 from backlight.train.engine import TrainingState
 from backlight.train.prepare import Examples
 from backlight.train.run import Run
@@ -48,7 +50,7 @@ def save(
     directory: str | os.PathLike[str],
     *,
     data: Dataset | None = None,
-    preprocessing: Standardizer | Mapping[str, Any] | None = None,
+    preprocessing: Standardizer | Preprocessor | Mapping[str, Any] | None = None,
     class_names: Sequence[str] | None = None,
     about: Mapping[str, Any] | None = None,
     overwrite: bool = False,
@@ -63,8 +65,9 @@ def save(
     data : Dataset, optional
         Where the examples come from, to be described and recognized; by default what `fit` was
         given, when that was a data set.
-    preprocessing : Standardizer or mapping, optional
-        What was done to the features before training.  A mapping is stored as it is; its entries
+    preprocessing : Standardizer, Preprocessor or mapping, optional
+        What was done to the features before training; by default what `fit` did itself with a
+        table.  A mapping is stored as it is; its entries
         ``"features"`` and ``"targets"`` are a `Standardizer` as a dict, or None.
     class_names : sequence of str, optional
         By default those of the data set.
@@ -107,15 +110,17 @@ def save(
         class_names = dataset.class_names
     description = {
         **describe(run, dataset),
-        "preprocessing": preprocessing_dict(preprocessing),
+        "preprocessing": preprocessing_dict(
+            run.preprocessing if preprocessing is None else preprocessing
+        ),
         "class_names": None if class_names is None else [str(each) for each in class_names],
         "about": dict(about or {}),
     }
     files = {
         RUN_FILE: _json_bytes(description),
         HISTORY_FILE: _history_bytes(run),
-        WEIGHTS_FILE: to_safetensors(_contiguous(run.parameters)),
-        SNAPSHOTS_FILE: to_safetensors(_snapshot_arrays(kept_states(run))),
+        WEIGHTS_FILE: to_safetensors(contiguous(run.parameters)),
+        SNAPSHOTS_FILE: to_safetensors(snapshot_arrays(kept_states(run))),
     }
     write_directory(place, files)
     return place
@@ -177,32 +182,14 @@ def write_directory(place: Path, files: Mapping[str, bytes]) -> None:
         raise _refused(place, error) from error
     try:
         for name, content in files.items():
-            _write(fresh / name, content)
-        _sync_folder(fresh)
+            write_and_sync(fresh / name, content)
+        sync_folder(fresh)
         _move(fresh, place)
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
     except OSError as error:
         raise _refused(place, error) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make names lasting; where folders cannot be opened (Windows) there is nothing to do."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _move(fresh: Path, place: Path) -> None:
@@ -253,6 +240,7 @@ def describe(run: Run, dataset: Dataset | None) -> Json:
         ],
         "loss": loss_dict(run.loss, run.model.objective.name),
         "optimizer": run.optimizer.to_dict(),
+        "executor": run.model.executor,
         "metrics": [each.name for each in run.model.metrics],
         "batch_size": engine.plan.batch_size,
         "shuffle": engine.plan.shuffle,
@@ -263,8 +251,9 @@ def describe(run: Run, dataset: Dataset | None) -> Json:
         "best_epoch": run.best_epoch,
         "split": run.split,
         "scales": [list(change) for change in run.course.scales.changes],
-        "snapshots": [_snapshot_dict(state) for state in kept_states(run)],
+        "snapshots": [snapshot_dict(state) for state in kept_states(run)],
         "data": data_dict(engine.train, dataset),
+        "health": {key: [number_out(each) for each in run.health[key]] for key in run.health},
         "environment": environment(),
     }
 
@@ -317,9 +306,11 @@ def fingerprint(examples: Examples) -> str:
     """Return a SHA-256 over examples as the network saw them."""
     digest = hashlib.sha256()
     for each in examples.arrays:
-        fixed = np.ascontiguousarray(each, dtype=each.dtype.newbyteorder("<"))
-        digest.update(f"{fixed.dtype.str} {fixed.shape} ".encode())
-        digest.update(fixed.reshape(-1).data.cast("B") if fixed.size else b"")
+        dtype = each.dtype.newbyteorder("<")
+        digest.update(f"{dtype.str} {each.shape} ".encode())
+        for part in pieces(each):  # the data may lie in a file and be larger than memory
+            fixed = np.ascontiguousarray(part, dtype=dtype)
+            digest.update(fixed.reshape(-1).data.cast("B") if fixed.size else b"")
     return digest.hexdigest()
 
 
@@ -334,9 +325,11 @@ def environment() -> Json:
     }
 
 
-def preprocessing_dict(preprocessing: Standardizer | Mapping[str, Any] | None) -> Json | None:
+def preprocessing_dict(
+    preprocessing: Standardizer | Preprocessor | Mapping[str, Any] | None,
+) -> Json | None:
     """Return preprocessing as plain data."""
-    if isinstance(preprocessing, Standardizer):
+    if isinstance(preprocessing, (Standardizer, Preprocessor)):
         return {"features": preprocessing.to_dict(), "targets": None}
     return None if preprocessing is None else dict(preprocessing)
 
@@ -382,7 +375,8 @@ def kept_states(run: Run) -> list[TrainingState]:
     return states
 
 
-def _snapshot_dict(state: TrainingState) -> Json:
+def snapshot_dict(state: TrainingState) -> Json:
+    """Describe a state: its step, the names of its arrays, and the numbers of L-BFGS."""
     found: Json = {"step": state.step, "slots": {k: list(v) for k, v in state.slots.items()}}
     if state.lbfgs is not None:
         found["lbfgs"] = {
@@ -398,7 +392,8 @@ def _snapshot_dict(state: TrainingState) -> Json:
     return found
 
 
-def _snapshot_arrays(states: Sequence[TrainingState]) -> dict[str, Array]:
+def snapshot_arrays(states: Sequence[TrainingState]) -> dict[str, Array]:
+    """Return the arrays of states by the names that they have in a file."""
     found: dict[str, Array] = {}
     for state in states:
         for name, array in state.parameters.items():
@@ -408,7 +403,7 @@ def _snapshot_arrays(states: Sequence[TrainingState]) -> dict[str, Array]:
                 found[snapshot_key(state.step, slot, name)] = array
         if state.lbfgs is not None:
             found |= _lbfgs_arrays(state.step, state.lbfgs)
-    return _contiguous(found)
+    return contiguous(found)
 
 
 def _lbfgs_arrays(step: int, state: LBFGSState) -> dict[str, Array]:
@@ -426,6 +421,6 @@ def snapshot_key(step: int, kind: str, name: str) -> str:
     return f"{step}/{kind}/{name}"
 
 
-def _contiguous(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    # The file format writes an array's memory as it lies.
+def contiguous(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return arrays in C order: the file format writes an array's memory as it lies."""
     return {name: np.ascontiguousarray(each).reshape(each.shape) for name, each in arrays.items()}

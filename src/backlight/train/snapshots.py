@@ -51,6 +51,11 @@ class Snapshots:
             self._every *= 2
             self._kept = [each for each in self._kept if each.step % self._every == 0]
 
+    def forget_after(self, step: int) -> None:
+        """Drop the states after a step, which is to be gone on from."""
+        self._kept = [each for each in self._kept if each.step <= step]
+        self._recent = tuple(each for each in self._recent if each.step <= step)
+
     def before(self, step: int) -> TrainingState:
         """Return the last state at or before a step.
 

@@ -16,7 +16,8 @@ import numpy as np
 from backlight.differentiate.reverse import sweep, unit_seed
 from backlight.errors import DtypeError, ShapeError, UsageError
 from backlight.execute import Executable, program
-from backlight.execute.iteration import Iteration
+from backlight.execute.iteration import Iteration, Shorter
+from backlight.graph.graph import Graph
 from backlight.graph.primitive import Array, Dtype, Spec
 from backlight.nn import running, substitute
 from backlight.ops.leaf import INPUT, PARAMETER
@@ -47,6 +48,8 @@ class Model:
     optimizer : Optimizer or LBFGS
     metrics : tuple of Metric
     executor : str
+    threads : int or None
+        How many a compiled program may use; chosen by its size when not given.
     """
 
     net: Any
@@ -55,6 +58,7 @@ class Model:
     optimizer: Optimizer | LBFGS
     metrics: tuple[Metric, ...] = ()
     executor: str = "reference"
+    threads: int | None = None
 
     @property
     def dtype(self) -> Dtype:
@@ -204,6 +208,8 @@ class StepProgram:
         How many metrics there are.
     norm : bool
         Whether the gradients' norm is among the outputs.
+    gather : bool
+        Whether batches are rows of the data; otherwise all of it is one batch.
     """
 
     executable: Executable
@@ -211,14 +217,14 @@ class StepProgram:
     slots: tuple[str, ...]
     metrics: int
     norm: bool
+    gather: bool = True
 
     def run_many(
         self,
         parameters: Arrays,
         slots: Slots,
         data: Sequence[Array],
-        rows: Array | None,
-        count: int,
+        rows: Sequence[Array],
         step: int,
         scale: float,
         seed: int,
@@ -231,10 +237,10 @@ class StepProgram:
             Before the first of them; they are not changed.
         data : sequence of ndarray
             The whole data, or the one batch of a full-batch run.
-        rows : ndarray of int64, shape (count, length of a batch), or None
-            The examples of each step; None for a full-batch run.
-        count, step : int
-            How many steps, and the number of the first.
+        rows : sequence of ndarray of int64
+            The examples of each step; empty arrays for a full-batch run.
+        step : int
+            The number of the first.
         scale, seed
             As for `run`.
         """
@@ -247,10 +253,11 @@ class StepProgram:
         values: list[Array | None] = [np.asarray(each, order="C") for each in new.values()]
         for slot in self.slots:
             values.extend(new_slots[slot].values())
-        values.extend(data if rows is None else [None] * len(data))
+        values.extend([None] * len(data) if self.gather else data)
         values += [np.array(step, np.int64), np.array(scale), np.array(seed, np.int64)]
-        lines = np.zeros((count, 1), np.int64) if rows is None else rows
-        done, kept = self.executable.iterate(values, [] if rows is None else data, lines, count)
+        starts = np.cumsum([0, *(len(each) for each in rows)])
+        lines = np.concatenate(rows)
+        done, kept = self.executable.iterate(values, data if self.gather else [], lines, starts)
         last = 2 + self.metrics
         norms = kept[:, last] if self.norm else None
         return ManySteps(done, kept[:, 0], kept[:, 1], kept[:, 2:last], norms, new, new_slots)
@@ -374,7 +381,12 @@ def _differentiated(model: Model, given: Placeholders) -> tuple[Forward, dict[st
 
 
 def build_step(
-    model: Model, batch: Sequence[Spec], *, norm: bool = False, gather: bool = True
+    model: Model,
+    batch: Sequence[Spec],
+    shorter: Sequence[Spec] | None = None,
+    *,
+    norm: bool = False,
+    gather: bool = True,
 ) -> StepProgram:
     """Trace a training step for batches of given shapes.
 
@@ -384,6 +396,8 @@ def build_step(
         Its optimizer is an update rule, not L-BFGS.
     batch : sequence of Spec
         Of X, y and, where they are used, weights.
+    shorter : sequence of Spec, optional
+        Those of a ragged last batch, which an executor may serve with the same program.
     norm : bool
         Compute the norm of the gradients too.
     gather : bool
@@ -394,6 +408,42 @@ def build_step(
     ShapeError, DtypeError, UsageError
         When network, data and loss do not fit together.
     """
+    traced = _trace_step(model, batch, norm=norm)
+    other = None
+    if shorter is not None:
+        other = Shorter(shorter[0].shape[0], _trace_step(model, shorter, norm=norm).graph)
+    iteration = Iteration(
+        traced.recorded,
+        traced.carried,
+        traced.gathered if gather else (),
+        traced.counter,
+        batch[0].shape[0] if gather else 0,
+        other,
+    )
+    return StepProgram(
+        program(traced.graph, model.executor, iteration, threads=model.threads),
+        traced.trained,
+        traced.slots,
+        len(model.metrics),
+        norm,
+        gather,
+    )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _TracedStep:
+    """The graph of a step, and which of its results and inputs belong together."""
+
+    graph: Graph
+    trained: tuple[str, ...]
+    slots: tuple[str, ...]
+    recorded: int
+    carried: tuple[tuple[int, int], ...]
+    gathered: tuple[int, ...]
+    counter: int
+
+
+def _trace_step(model: Model, batch: Sequence[Spec], *, norm: bool) -> _TracedStep:
     optimizer = model.optimizer
     assert isinstance(optimizer, Optimizer)
     with quiet():
@@ -424,18 +474,14 @@ def build_step(
         recorded = 2 + len(model.metrics) + norm
         place = {each.serial: k for k, each in enumerate(inputs)}
         kept = [*trained.values(), *(each for slot in state.values() for each in slot.values())]
-        iteration = Iteration(
-            recorded,
-            tuple((recorded + k, place[each.serial]) for k, each in enumerate(kept)),
-            tuple(place[each.serial] for each in given.data) if gather else (),
-            place[given.step.serial],
-        )
-    return StepProgram(
-        program(graph, model.executor, iteration),
+    return _TracedStep(
+        graph,
         tuple(trained),
         tuple(state),
-        len(model.metrics),
-        norm,
+        recorded,
+        tuple((recorded + k, place[each.serial]) for k, each in enumerate(kept)),
+        tuple(place[each.serial] for each in given.data),
+        place[given.step.serial],
     )
 
 

@@ -7,6 +7,7 @@ step.  Whatever is missing or damaged is said in one sentence.
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,17 @@ from typing import Any
 import numpy as np
 
 from backlight import nn, optim
-from backlight.data import Dataset, Standardizer
+from backlight.data import (
+    Dataset,
+    Preprocessor,
+    Standardizer,
+    frame_rows,
+    is_frame,
+    preprocessing_from_dict,
+)
+from backlight.data.rows import FileRows
 from backlight.errors import BacklightError, RunError
+from backlight.execute.executors import check_name
 from backlight.graph.primitive import Array
 from backlight.optim import LBFGS, Optimizer
 from backlight.record import Trace
@@ -83,7 +93,7 @@ class StoredRun:
     preprocessing: Json | None
     about: Json
     objective: Objective | None
-    features: Standardizer | None
+    features: Standardizer | Preprocessor | None
     targets: Standardizer | None
 
     def __repr__(self) -> str:
@@ -100,9 +110,30 @@ class StoredRun:
         return len(self.history["loss"])
 
     @property
+    def health(self) -> History:
+        """What the check-ups during training found; see `Run.health`."""
+        stored = self.configuration.get("health", {})
+
+        def read() -> History:
+            found = {str(key): [float(each) for each in stored[key]] for key in stored}
+            if len({len(values) for values in found.values()}) > 1:
+                raise ValueError("'health' has columns of different lengths")
+            return found
+
+        return checked(self.directory, RUN_FILE, read)
+
+    @property
     def stopped(self) -> str:
         """Why training ended."""
         return str(self.configuration["stopped"])
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The names of the network's inputs after the preprocessing, where they are known."""
+        if isinstance(self.features, Preprocessor):
+            return self.features.feature_names
+        names = self.configuration["data"].get("feature_names")
+        return None if names is None else tuple(map(str, names))
 
     # ── prediction ───────────────────────────────────────────────────────────────────────────
 
@@ -111,7 +142,7 @@ class StoredRun:
 
         Parameters
         ----------
-        X : array_like (n, ...) or Dataset
+        X : array_like (n, ...), Dataset or data frame
             Features as they were before the preprocessing.
 
         Returns
@@ -184,6 +215,8 @@ class StoredRun:
         return named
 
     def _prepared_features(self, X: Any) -> Array:
+        if is_frame(X) and isinstance(self.features, Preprocessor):
+            X = frame_rows(X, self.features.columns)
         rows = np.asarray(X.X if isinstance(X, Dataset) else X)
         if self.features is not None:
             rows = self.features.apply(rows.astype(np.float64))
@@ -212,7 +245,13 @@ class StoredRun:
                 f"The run {self.directory} was trained with a loss of its own, "
                 f"{self.configuration['loss']['name']}; pass it to load as loss=…."
             )
-        model = Model(self.net, specs_of(self.parameters), self.objective, self._optimizer())
+        model = Model(
+            self.net,
+            specs_of(self.parameters),
+            self.objective,
+            self._optimizer(),
+            executor=self._executor(),
+        )
         prepared = self._recognized(model, data, sample_weights)
         arrays = read_arrays(self.directory / SNAPSHOTS_FILE)
         states = [
@@ -231,6 +270,7 @@ class StoredRun:
             checksum=prepared.train.checksum(),
             final_state=states[-1],
             split=self.configuration["split"],
+            health=self.health,
             dataset=data if isinstance(data, Dataset) else None,
         )
 
@@ -242,6 +282,10 @@ class StoredRun:
         steps = [each.step for each in states]
         if steps != sorted(set(steps)) or steps[0] != 0 or steps[-1] != self.steps:
             raise ValueError("its snapshots do not go from the first step to the last")
+        expected = engine.first(dict(self.parameters))
+        for state in states:
+            if not _alike(state, expected):
+                raise ValueError(f"its snapshot of step {state.step} is not of its optimizer")
         scales = Scales((int(step), float(scale)) for step, scale in settings["scales"])
         return Course(engine, Snapshots(states), scales, self.steps)
 
@@ -252,6 +296,11 @@ class StoredRun:
     def replay(self, step: int, data: Any, example: int | None = None) -> Trace:
         """Record everything about a step; see `Run.replay` and `attach`."""
         return self.attach(data).replay(step, example)
+
+    def _executor(self) -> str:
+        """Return the executor of the run; before it was stored, it was the reference."""
+        name = str(self.configuration.get("executor", "reference"))
+        return checked(self.directory, RUN_FILE, lambda: check_name(name))
 
     def _optimizer(self) -> Optimizer | LBFGS:
         found = checked(
@@ -291,9 +340,9 @@ class StoredRun:
         forms = [data]
         if isinstance(data, Dataset):
             data = (data.X, data.y)
-        pair = isinstance(data, (tuple, list)) and len(data) == 2
+        pair = isinstance(data, (tuple, list)) and len(data) == 2 and not is_frame(data[0])
         if pair and (self.features is not None or self.targets is not None):
-            X, y = (np.asarray(each) for each in data)
+            X, y = (each if isinstance(each, FileRows) else np.asarray(each) for each in data)
             try:
                 X = X if self.features is None else self.features.apply(X)
                 if self.targets is not None:
@@ -302,6 +351,21 @@ class StoredRun:
                 return forms
             forms.append((X, y))
         return forms
+
+
+def _alike(state: TrainingState, expected: TrainingState) -> bool:
+    """Tell whether the optimizer's part of a state is of the form that its optimizer needs."""
+    slots = {slot: set(arrays) for slot, arrays in state.slots.items()}
+    if slots != {slot: set(arrays) for slot, arrays in expected.slots.items()}:
+        return False
+    if state.lbfgs is None or expected.lbfgs is None:
+        return state.lbfgs is expected.lbfgs
+    sizes = {each.size for each in (*state.lbfgs.changes, *state.lbfgs.differences)}
+    if state.lbfgs.gradient is not None:
+        sizes.add(state.lbfgs.gradient.size)
+    whole = sum(each.size for each in expected.lbfgs.parameters.values())
+    same = set(state.lbfgs.parameters) == set(expected.lbfgs.parameters)
+    return same and sizes <= {whole}
 
 
 def load(
@@ -350,8 +414,8 @@ def load(
         preprocessing,
         description["about"],
         _objective(place, description, loss),
-        checked(place, RUN_FILE, lambda: _standardizer(preprocessing, "features")),
-        checked(place, RUN_FILE, lambda: _standardizer(preprocessing, "targets")),
+        checked(place, RUN_FILE, lambda: _features(preprocessing)),
+        checked(place, RUN_FILE, lambda: _targets(preprocessing)),
     )
 
 
@@ -373,12 +437,23 @@ def _objective(place: Path, description: Json, loss: LossFunction | None) -> Obj
     name = str(stored["name"])
     if name not in nn.losses.__all__:
         raise damaged(place, RUN_FILE, f"there is no loss {name!r}")
-    function: LossFunction = getattr(nn.losses, name)
+    base: LossFunction = getattr(nn.losses, name)
+    function = base
     if stored["options"]:
-        function = functools.partial(function, **stored["options"])
+        function = checked(
+            place, RUN_FILE, lambda: functools.partial(base, **dict(stored["options"]))
+        )
+        checked(
+            place, RUN_FILE, lambda: inspect.signature(base).bind(None, None, **stored["options"])
+        )
     return checked(place, RUN_FILE, lambda: describe_loss(function))
 
 
-def _standardizer(preprocessing: Json | None, part: str) -> Standardizer | None:
-    stored = None if preprocessing is None else preprocessing.get(part)
+def _features(preprocessing: Json | None) -> Standardizer | Preprocessor | None:
+    stored = None if preprocessing is None else preprocessing.get("features")
+    return None if stored is None else preprocessing_from_dict(stored)
+
+
+def _targets(preprocessing: Json | None) -> Standardizer | None:
+    stored = None if preprocessing is None else preprocessing.get("targets")
     return None if stored is None else Standardizer.from_dict(stored)

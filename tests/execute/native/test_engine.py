@@ -66,9 +66,31 @@ def test_code_that_llvm_does_not_accept_is_an_error() -> None:
         compile_module(module)
 
 
+def test_an_error_names_the_function() -> None:
+    def broken() -> tuple[ir.Module, ir.IRBuilder]:
+        module = multiplier(3, "fine")
+        function = ir.Function(module, ir.FunctionType(INT, [INT]), "kernel_7")
+        multiplied = ir.IRBuilder(function.append_basic_block())
+        ir.Function(module, ir.FunctionType(INT, [INT]), "declared")
+        return module, multiplied
+
+    unended, _ = broken()
+    with pytest.raises(CompileError) as raised:
+        compile_module(unended)
+    assert raised.value.function == "kernel_7"
+    unordered, builder = broken()
+    one = builder.add(builder.function.args[0], INT(1), name="one")
+    builder.ret(builder.add(one, INT(1), name="two"))
+    instructions = builder.block.instructions
+    instructions[0], instructions[1] = instructions[1], instructions[0]
+    with pytest.raises(CompileError) as raised:
+        compile_module(unordered)
+    assert raised.value.function == "kernel_7"
+
+
 def test_object_code_loads_again() -> None:
     first = compile_module(multiplier(5))
-    again = Library(first.code, names=frozenset({"f"}))
+    again = Library(*first.code, names=["f"])
     assert again.function("f", UNARY)(8) == 40
 
 

@@ -12,9 +12,12 @@ import pytest
 from llvmlite import ir
 
 from backlight.errors import BacklightError
-from backlight.execute.native.engine import compile_module
+from backlight.execute.native.engine import CompileError, compile_module
+from backlight.execute.native.kernels_library import Inner, link, used
 from backlight.execute.native.matmul import (
     PARAMETERS,
+    Block,
+    BlockEpilogue,
     Epilogue,
     Layout,
     MatmulSpec,
@@ -28,6 +31,7 @@ from backlight.execute.native.matmul import (
     vector_unit,
     workspace_bytes,
 )
+from backlight.execute.native.matmul_vectors import index, loop
 
 SIZES = (0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 65)
 UNITS = (VectorUnit(512, 32), VectorUnit(256, 16), VectorUnit(128, 16), VectorUnit(128, 32))
@@ -314,6 +318,42 @@ def test_an_epilogue_may_store_elsewhere_and_leave_c_alone():
     assert (untouched == 7).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_epilogue_of_blocks_writes_its_own_loops(dtype):
+    """w −= rate · gᵀx again, in loops over scalars, and C left alone."""
+    element = ir.DoubleType() if dtype == "float64" else ir.FloatType()
+
+    def emit(builder, block: Block):
+        (weights,) = block.arguments
+        with (
+            loop(builder, index(0), block.rows, 1, "i") as i,
+            loop(builder, index(0), block.columns, 1, "j") as j,
+        ):
+            source = builder.add(builder.mul(i, index(block.stride)), j)
+            row, column = builder.add(i, block.row), builder.add(j, block.column)
+            target = builder.add(builder.mul(row, block.ldc), column)
+            value, held = (
+                builder.gep(each, [place], source_etype=element)
+                for each, place in ((block.pointer, source), (weights, target))
+            )
+            step = builder.fmul(builder.load(value, typ=element), ir.Constant(element, 0.5))
+            builder.store(builder.fsub(builder.load(held, typ=element), step), held)
+
+    for spec in (MatmulSpec(dtype, transpose_a=True, ldc=37), MatmulSpec(dtype, transpose_b=True)):
+        for tiling in tilings(spec, vector_unit()):
+            product = compiled(spec, tiling, BlockEpilogue(emit, (POINTER,)), [ctypes.c_void_p])
+            a, b = operands(spec, 20, 37, 8)
+            weights = Guarded((20, 37), dtype)
+            weights.array[...] = 1
+            untouched = np.full((20, 37), 7.0, dtype)
+            product(a, b, untouched, extra=(weights.array.ctypes.data,))
+            weights.check()
+            want = 1 - 0.5 * np.asarray(exact(spec, a, b)[0])
+            tolerance = 100 * np.finfo(dtype).eps
+            np.testing.assert_allclose(weights.array, want, rtol=tolerance, atol=tolerance)
+            assert 0 < tiling.k_block < 8 or (untouched == 7).all()
+
+
 def test_an_epilogue_sees_rows():
     def emit(builder, value, place: Place):
         return builder.fmul(value, place.load_column(builder, place.arguments[0]))
@@ -404,12 +444,16 @@ def test_products_share_their_inner_functions():
         spec = MatmulSpec(transpose_b=True, n=64)
         emit_matmul(module, spec, Tiling(Layout.PANEL, 4, 6, 4), name=name)
     names = [each.name for each in module.functions if not each.is_declaration]
-    inner = {
-        "matmul.drive.f32",
-        "matmul.pack.v4f32.transposed",
-        "matmul.block.v4f32.6x4",
-    }
-    assert sorted(names) == sorted({"first", "second"} | inner)
+    assert sorted(names) == ["first", "second"]
+    inner = [Inner("block", 32, 4, 6, 4), Inner("drive", 32), Inner("transpose", 32, 4)]
+    assert sorted(used(module)) == [each.name for each in inner]
+    assert [Inner.named(each.name) for each in inner] == inner
+
+
+@pytest.mark.parametrize("name", ["printf", "backlight.matmul.", "backlight.matmul.drive.x.1.0.0"])
+def test_only_inner_functions_are_linked(name):
+    with pytest.raises(CompileError, match="no inner function"):
+        link([name])
 
 
 def test_workspace_is_asked_for_where_something_is_packed():

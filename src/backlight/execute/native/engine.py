@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -29,19 +31,20 @@ from llvmlite import ir
 
 from backlight.errors import BacklightError
 
-_LOCK = threading.RLock()
+LOCK = threading.RLock()
+"""Held by whoever is inside LLVM, and across forks."""
 
 
 def _hold() -> None:
     """Wait until no thread is inside LLVM, and keep all out."""
-    _LOCK.acquire()
+    LOCK.acquire()
     # Freeing a library takes only llvmlite's own lock.
     llvm.ffi.lib._lock.__enter__()
 
 
 def _release() -> None:
     llvm.ffi.lib._lock.__exit__(None, None, None)
-    _LOCK.release()
+    LOCK.release()
 
 
 if hasattr(os, "register_at_fork"):
@@ -49,7 +52,18 @@ if hasattr(os, "register_at_fork"):
 
 
 class CompileError(BacklightError, RuntimeError):
-    """Generated code that LLVM does not accept, or a function that it does not have."""
+    """Generated code that LLVM does not accept, or a function that it does not have.
+
+    Attributes
+    ----------
+    function : str or None
+        The name of the function that is at fault, where that is known: from it, whoever wrote the
+        module can tell which operation it was.
+    """
+
+    def __init__(self, message: str, function: str | None = None) -> None:
+        super().__init__(message)
+        self.function = function
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +103,7 @@ def host() -> Host:
     >>> host().vector_bits >= 64
     True
     """
-    with _LOCK:
+    with LOCK:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         features = llvm.get_host_cpu_features()
@@ -99,6 +113,13 @@ def host() -> Host:
             features.flatten(),
             512 if features.get("avx512f") else 256 if features.get("avx") else 128,
         )
+
+
+class Pipeline(Enum):
+    """Which of LLVM's passes to run."""
+
+    FULL = "full"  #: all that make code faster
+    EXPLICIT = "explicit"  #: a few, for code that is written with vectors already
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +151,28 @@ class Library:
 
     Attributes
     ----------
-    code : bytes
-        The object file that it was loaded from.
+    code : tuple of bytes
+        The object files that it was loaded from.
+    names : frozenset of str
+        The functions that they define.
     times : Times
         What compiling took.
     """
 
-    __slots__ = ("__weakref__", "_engine", "_names", "code", "times")
+    __slots__ = ("__weakref__", "_engine", "code", "names", "times")
 
-    def __init__(self, code: bytes, times: Times = Times(), names: frozenset[str] = frozenset()):
-        """Load an object file; `names` are the functions that it defines."""
+    def __init__(self, *code: bytes, names: Iterable[str], times: Times = Times()):
+        """Load object files; `names` are the functions that they define.
+
+        What they call and do not define must be known to the process, or LLVM ends it.
+        """
         start = time.perf_counter()
         self.code = code
-        self._names = names
-        with _LOCK:
+        self.names = frozenset(names)
+        with LOCK:
             self._engine = _load(code)
+            if self.names:  # asking for one makes all of the code ready to run
+                self._engine.get_function_address(min(self.names))
         self.times = replace(times, load=time.perf_counter() - start)
 
     def function(self, name: str, signature: Any) -> Callable[..., Any]:
@@ -169,24 +197,45 @@ class Library:
     def address(self, name: str) -> int:
         """Return where a function is; the address is good while this library is alive."""
         # LLVM ends the process on an unknown symbol, so it is never asked for one.
-        if name not in self._names:
+        if name not in self.names:
             raise CompileError(f"The compiled code has no function {name!r}.")
-        with _LOCK:
+        with LOCK:
             return int(self._engine.get_function_address(name))
 
 
-def compile_module(module: ir.Module) -> Library:
+@dataclass(frozen=True, slots=True)
+class ObjectCode:
+    """A compiled module that is not loaded.
+
+    Attributes
+    ----------
+    code : bytes
+        An object file.
+    names : frozenset of str
+        The functions that it defines.
+    times : Times
+        What compiling took.
+    """
+
+    code: bytes
+    names: frozenset[str]
+    times: Times
+
+
+def compile_module(module: ir.Module, pipeline: Pipeline = Pipeline.FULL) -> Library:
     """Optimise a module for this processor and make its functions callable.
 
     Parameters
     ----------
     module : llvmlite.ir.Module
         Its triple is set to this machine's.
+    pipeline : Pipeline
+        Which passes to run.
 
     Raises
     ------
     CompileError
-        When LLVM does not accept the module.
+        When LLVM does not accept the module, or it has no memory for it.
 
     Examples
     --------
@@ -200,19 +249,22 @@ def compile_module(module: ir.Module) -> Library:
     >>> library.function("twice", ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64))(21)
     42
     """
-    with _LOCK:
+    made = compile_object(module, pipeline)
+    return Library(made.code, names=made.names, times=made.times)
+
+
+def compile_object(module: ir.Module, pipeline: Pipeline = Pipeline.FULL) -> ObjectCode:
+    """Optimise a module for this processor and give its machine code; see `compile_module`."""
+    with LOCK:
         clock = [time.perf_counter()]
-        module.triple = host().triple
-        for function in module.functions:
-            prefer_wide_vectors(function)
-        text = str(module)
+        text = _text(module)
         clock.append(time.perf_counter())
         context = llvm.create_context()
-        machine = target_machine()
+        machine = _own_machine()
         parsed = _parse(text, context)
         try:
             clock.append(time.perf_counter())
-            _optimise(parsed, machine)
+            _optimise(parsed, machine, pipeline)
             clock.append(time.perf_counter())
             names = frozenset(
                 each.name
@@ -224,27 +276,34 @@ def compile_module(module: ir.Module) -> Library:
         finally:
             parsed.close()
             context.close()
-            machine.close()
         spans = [after - before for before, after in itertools.pairwise(clock)]
-        return Library(code, Times(*spans), names)
+        return ObjectCode(code, names, Times(*spans))
 
 
 def inspect_module(module: ir.Module, *, assembly: bool = False) -> str:
     """Return a module as LLVM leaves it: optimised IR, or the processor's assembly language."""
-    with _LOCK:
-        module.triple = host().triple
-        for function in module.functions:
-            prefer_wide_vectors(function)
+    with LOCK:
         context = llvm.create_context()
-        machine = target_machine()
-        parsed = _parse(str(module), context)
+        machine = _own_machine()
+        parsed = _parse(_text(module), context)
         try:
-            _optimise(parsed, machine)
+            _optimise(parsed, machine, Pipeline.FULL)
             return str(machine.emit_assembly(parsed) if assembly else parsed)
         finally:
             parsed.close()
             context.close()
-            machine.close()
+
+
+def _text(module: ir.Module) -> str:
+    """Write a module out, with what holds for all code added to it."""
+    module.triple = host().triple
+    for function in module.functions:
+        prefer_wide_vectors(function)
+        if not function.is_declaration and "alwaysinline" not in function.attributes:
+            # Kernels inlined into each other would be optimised as one large function, and equal
+            # ones no longer be found; a call costs next to nothing.
+            function.attributes.add("noinline")
+    return str(module)
 
 
 def prefer_wide_vectors(function: ir.Function) -> None:
@@ -262,38 +321,80 @@ def target_machine() -> Any:
     )
 
 
+@cache
+def _own_machine() -> Any:
+    """Return a target machine that is used again, with what it has worked out about its target."""
+    return target_machine()
+
+
 def _parse(text: str, context: Any) -> Any:
+    parsed = None
     try:
         parsed = llvm.parse_assembly(text, context)
         parsed.verify()
     except RuntimeError as error:
-        raise CompileError(f"LLVM does not accept the generated code: {error}") from None
+        # In this order: the collector may close a context before the modules in it.
+        if parsed is not None:
+            parsed.close()
+        context.close()
+        message = f"LLVM does not accept the generated code: {error}"
+        raise CompileError(message, _function_at_fault(str(error), text)) from None
     return parsed
 
 
-def _optimise(parsed: Any, machine: Any) -> None:
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+def _function_at_fault(message: str, text: str) -> str | None:
+    """Return the function that an error of LLVM is about: by its line, or by what it quotes."""
+    lines = text.replace('"', "").splitlines()
+    placed = re.search(r"<string>:(\d+):", message)
+    if placed:
+        last = int(placed.group(1))
+    else:
+        quoted = message.strip().splitlines()[-1].strip()
+        found = [number for number, line in enumerate(lines, 1) if line.strip() == quoted]
+        last = found[0] if len(found) == 1 else 0
+    for line in reversed(lines[:last]):
+        defined = re.match(r"define .*?@([^( ]+)", line)
+        if defined:
+            return defined.group(1)
+    return None
+
+
+def _optimise(parsed: Any, machine: Any, pipeline: Pipeline) -> None:
+    tuning = llvm.create_pipeline_tuning_options(speed_level=2)
     tuning.loop_vectorization = True
     tuning.slp_vectorization = True
     tuning.loop_interleaving = True
-    tuning.loop_unrolling = True
+    # Unrolled as well, the loops of a training step compile half as fast and run 4 % faster.
+    tuning.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, tuning)
-    manager = builder.getModulePassManager()
-    manager.run(parsed, builder)
-    # Closing a manager frees nothing: in llvmlite 0.50 an empty method hides the one that would.
-    llvm.newpassmanagers.NewPassManager._dispose(manager)
-    manager.detach()
+    first = llvm.create_new_module_pass_manager()
+    managers = [first]
+    if pipeline is Pipeline.FULL:
+        # The updates of all parameters are often one function.
+        first.add_merge_functions_pass()
+        managers.append(builder.getModulePassManager())
+    else:
+        first.add_simplify_cfg_pass()
+        first.add_instruction_combine_pass()
+        first.add_new_gvn_pass()
+    for manager in managers:
+        manager.run(parsed, builder)
+        # Closing one frees nothing: in llvmlite 0.50 an empty method hides the one that would.
+        llvm.newpassmanagers.NewPassManager._dispose(manager)
+        manager.detach()
     builder.close()
     tuning.close()
 
 
-def _load(code: bytes) -> Any:
-    """Return an execution engine that holds an object file."""
-    host()
-    empty = llvm.parse_assembly(f'target triple = "{host().triple}"', _engine_context())
-    engine = llvm.create_mcjit_compiler(empty, target_machine())
-    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
-    engine.finalize_object()
+def _load(code: Iterable[bytes]) -> Any:
+    """Return an execution engine that holds object files."""
+    triple = host().triple
+    empty = llvm.parse_assembly(f'target triple = "{triple}"', _engine_context())
+    # The engine compiles nothing, so that it need not know the processor.
+    machine = llvm.Target.from_triple(triple).create_target_machine(codemodel="jitdefault")
+    engine = llvm.create_mcjit_compiler(empty, machine)
+    for each in code:
+        engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(each))
     return engine
 
 

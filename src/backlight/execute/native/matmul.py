@@ -7,8 +7,9 @@ bits of C do not depend on the block, the cache blocking or how rows and columns
 threads (only `Layout.DOT` adds in another order, which also does not depend on the division).
 
 The parts: `matmul_spec` (what is asked for), `matmul_choose` (which tiling), `matmul_drive` (the
-loops), `matmul_block`, `matmul_dot` and `matmul_pack` (the inner functions, shared by all products
-of a module), `matmul_epilogue` (what happens before the store), `matmul_vectors` (vocabulary).
+loops), `matmul_block`, `matmul_dot` and `matmul_pack` (the inner functions), `kernels_library`
+(which keeps them compiled for all programs), `matmul_epilogue` (what happens before the store),
+`matmul_vectors` (vocabulary).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from backlight.execute.native.engine import CompileError
-from backlight.execute.native.matmul_block import register_block
+from backlight.execute.native.kernels_library import Inner, shared
 from backlight.execute.native.matmul_choose import (
     VectorUnit,
     choose,
@@ -24,10 +25,16 @@ from backlight.execute.native.matmul_choose import (
     vector_unit,
     workspace_bytes,
 )
-from backlight.execute.native.matmul_dot import dot_block
-from backlight.execute.native.matmul_drive import driver, way
-from backlight.execute.native.matmul_epilogue import Context, Epilogue, Place, finishing
-from backlight.execute.native.matmul_pack import packing, strip_packing
+from backlight.execute.native.matmul_drive import way
+from backlight.execute.native.matmul_epilogue import (
+    Block,
+    BlockEpilogue,
+    Context,
+    Epilogue,
+    Place,
+    block_finishing,
+    finishing,
+)
 from backlight.execute.native.matmul_spec import Layout, MatmulSpec, Part, Tiling
 from backlight.execute.native.matmul_vectors import (
     INDEX,
@@ -39,6 +46,8 @@ from backlight.execute.native.matmul_vectors import (
 )
 
 __all__ = [
+    "Block",
+    "BlockEpilogue",
     "Epilogue",
     "Layout",
     "MatmulSpec",
@@ -86,13 +95,13 @@ def emit_matmul(
     spec: MatmulSpec,
     tiling: Tiling | None = None,
     *,
-    epilogue: Epilogue | None = None,
+    epilogue: Epilogue | BlockEpilogue | None = None,
     name: str = "matmul",
     linkage: str = "internal",
 ) -> ir.Function:
     """Add a function for a matrix product to a module.
 
-    The inner functions that it calls are added too, unless an earlier product brought them.
+    The inner functions that it calls are declared; `kernels_library` has them ready.
 
     Parameters
     ----------
@@ -104,8 +113,8 @@ def emit_matmul(
         How to walk over it; `choose` decides when it is not given, which needs a spec whose sizes
         are all known.
     epilogue
-        Code for each finished value.  C, A and B may not overlap; what the epilogue reads or
-        writes through its own arguments may be C.
+        Code for each finished value, or block of values.  C, A and B may not overlap; what an
+        `Epilogue` reads or writes through its own arguments may be C.
     name
         The function's name, made unique.
     linkage
@@ -165,28 +174,39 @@ def emit_matmul(
     if epilogue is not None:
         # The block of dot products has entries, not vectors.
         held = Context(epilogue)
-        whole = vectors.narrower(1) if tiling.layout is Layout.DOT else vectors
-        finish = finishing(whole, held, tiling.columns, f"{function.name}.finish", spec.ldc)
+        name = f"{function.name}.finish"
+        if isinstance(epilogue, BlockEpilogue):
+            finish = block_finishing(module, epilogue, tiling.columns, name, spec.ldc)
+        else:
+            whole = vectors.narrower(1) if tiling.layout is Layout.DOT else vectors
+            finish = finishing(whole, epilogue, tiling.columns, name, spec.ldc)
         extra = function.args[len(PARAMETERS) :]
         context = held.make(builder, [values["c"], values["ldc"], *extra])
-    fixed_part = way(module, _way(spec, tiling, vectors, finish))
+    fixed_part = way(module, _way(module, spec, tiling, finish))
     _call_driver(builder, spec, tiling, vectors, values, (context, fixed_part))
     builder.ret_void()
     return function
 
 
 def _way(
-    spec: MatmulSpec, tiling: Tiling, vectors: Vectors, finish: ir.Function | None
+    module: ir.Module, spec: MatmulSpec, tiling: Tiling, finish: ir.Function | None
 ) -> dict[str, int | ir.Function | None]:
     """Return what is fixed about a product, its inner functions included."""
+    bits = 8 * spec.itemsize
+
+    def inner(kind: str, lanes: int, *block: int) -> ir.Function:
+        return shared(module, Inner(kind, bits, lanes, *block))
+
     pack = None
     if tiling.layout is Layout.DOT:
-        block = dot_block(vectors, tiling.rows, tiling.vectors)
+        block = inner("dots", tiling.lanes, tiling.rows, tiling.vectors)
     else:
         direct = tiling.layout is Layout.DIRECT
         whole = spec.n is not None and spec.n % tiling.columns == 0
-        block = register_block(vectors, tiling.rows, tiling.vectors, masked=direct and not whole)
-        pack = None if direct else packing(vectors, transposed=spec.transpose_b)
+        kind = "masked" if direct and not whole else "block"
+        block = inner(kind, tiling.lanes, tiling.rows, tiling.vectors)
+        if not direct:
+            pack = inner("transpose" if spec.transpose_b else "pack", tiling.lanes)
     return {
         "rows": tiling.rows,
         "columns": tiling.columns,
@@ -195,7 +215,7 @@ def _way(
         "accumulate": int(spec.accumulate),
         "block": block,
         "pack": pack,
-        "pack_strips": strip_packing(vectors, tiling.rows) if tiling.pack_a else None,
+        "pack_strips": inner("strips", tiling.lanes, tiling.rows) if tiling.pack_a else None,
         "finish": finish,
     }
 
@@ -223,7 +243,7 @@ def _call_driver(
     strips = vectors.address(builder, values["workspace"], panel)
     span = [values[each] for each in PARAMETERS[8:12]]
     builder.call(
-        driver(vectors),
+        shared(builder.module, Inner("drive", 8 * spec.itemsize)),
         [
             *(values["a"], *strides["a"], values["b"], *strides["b"]),
             *(values["c"], values["ldc"], values["k"], *span),

@@ -1,9 +1,9 @@
 """The register block: the few rows by few vectors of C that a matrix product keeps in registers.
 
-`register_block` gives a function that multiplies a strip of op(A) with a panel of op(B).  All
-products of a module share it, whatever their sizes and transpositions, so that a program compiles
-as fast as its number of different blocks allows.  Every entry is one chain of fused multiply-adds
-over k in increasing order, which is why no choice of blocks changes a bit of the result.
+`register_block` writes a function that multiplies a strip of op(A) with a panel of op(B).  All
+products share it, whatever their sizes and transpositions.  Every entry is one chain of fused
+multiply-adds over k in increasing order, which is why no choice of blocks changes a bit of the
+result.
 """
 
 from __future__ import annotations
@@ -41,18 +41,16 @@ Element (i, p) of op(A) is at a + i·row_stride + p·term_stride.  Of the block,
 `columns` columns exist; what is outside is neither read nor written."""
 
 
-def register_block(vectors: Vectors, rows: int, count: int, *, masked: bool) -> ir.Function:
-    """Return the function for a block of so many rows by so many vectors, made on first use.
+def register_block(
+    vectors: Vectors, name: str, rows: int, count: int, *, masked: bool
+) -> ir.Function:
+    """Write the function for a block of so many rows by so many vectors.
 
     Parameters
     ----------
     masked
         Whether rows of op(B) may end inside the block; a packed panel has whole vectors.
     """
-    name = f"matmul.block.{vectors.name}.{rows}x{count}" + (".masked" if masked else "")
-    known = vectors.module.globals.get(name)
-    if isinstance(known, ir.Function):
-        return known
     function = new_function(vectors.module, name, PARAMETERS)
     (a, row_stride, term_stride, b, ldb, c, ldc, out, ldo, terms, exist, columns, from_zero) = (
         function.args

@@ -1,8 +1,9 @@
 """The block of a matrix product with few rows or few columns: vectors along k of both operands.
 
-`dot_block` gives a function with the parameters of a register block, for one column of op(B) or one
-row of op(A) whose partner has contiguous terms too.  Each entry is a sum over the lanes of a vector
-of partial sums, added up in a fixed order that does not depend on the rows and columns asked for.
+`dot_block` writes a function with the parameters of a register block, for one column of op(B) or
+one row of op(A) whose partner has contiguous terms too.  Each entry is a sum over the lanes of a
+vector of partial sums, added up in a fixed order that does not depend on the rows and columns asked
+for.
 """
 
 from __future__ import annotations
@@ -22,12 +23,8 @@ from backlight.execute.native.matmul_vectors import (
 )
 
 
-def dot_block(vectors: Vectors, rows: int, columns: int) -> ir.Function:
-    """Return the function for a block of which one side is 1, made on first use."""
-    name = f"matmul.dots.{vectors.name}.{rows}x{columns}"
-    known = vectors.module.globals.get(name)
-    if isinstance(known, ir.Function):
-        return known
+def dot_block(vectors: Vectors, name: str, rows: int, columns: int) -> ir.Function:
+    """Write the function for a block of which one side is 1."""
     function = new_function(vectors.module, name, PARAMETERS)
     v = {label: value for (label, _), value in zip(PARAMETERS, function.args, strict=True)}
     builder = ir.IRBuilder(function.append_basic_block("entry"))

@@ -1,6 +1,6 @@
 """The loops of a matrix product around its inner functions: column blocks, pieces of the sum, rows.
 
-`driver` gives one function for all products of an element type in a module.  It knows nothing of
+`driver` writes one function for all products of an element type.  It knows nothing of
 vectors: what it packs with, multiplies with and finishes with are functions that it is handed,
 because a nest of loops takes LLVM longer than the few instructions that differ.  The arrangement
 is that of Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (ACM TOMS
@@ -32,7 +32,7 @@ from backlight.execute.native.matmul_vectors import (
 BLOCK_BYTES = 4096
 """The largest register block, in bytes of C."""
 
-_PARAMETERS = (
+PARAMETERS = (
     ("a", POINTER),
     ("a_row", INDEX),
     ("a_term", INDEX),
@@ -84,17 +84,13 @@ def way(module: ir.Module, values: Mapping[str, int | ir.Function | None]) -> ir
     return held
 
 
-def driver(vectors: Vectors) -> ir.Function:
-    """Return the function that runs any product of an element type, made on first use."""
+def driver(vectors: Vectors, name: str) -> ir.Function:
+    """Write the function that runs any product of an element type."""
     one = vectors.narrower(1)
-    name = f"matmul.drive.{one.name}"
-    known = vectors.module.globals.get(name)
-    if isinstance(known, ir.Function):
-        return known
-    function = new_function(vectors.module, name, _PARAMETERS)
-    function.attributes.add("optsize")  # so that LLVM makes no copy of it for every product
+    function = new_function(vectors.module, name, PARAMETERS)
+    function.attributes.add("optsize")  # its loops turn seldom, and LLVM is done sooner
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    values = {label: value for (label, _), value in zip(_PARAMETERS, function.args, strict=True)}
+    values = {label: value for (label, _), value in zip(PARAMETERS, function.args, strict=True)}
     kind = ir.LiteralStructType([each for _, each in WAY])
     for number, (label, type_) in enumerate(WAY):
         place = [ir.Constant(ir.IntType(32), each) for each in (0, number)]

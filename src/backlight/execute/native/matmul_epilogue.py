@@ -1,8 +1,9 @@
-"""What happens to a finished value of a matrix product before it is stored.
+"""What happens to the finished values of a matrix product before they are stored.
 
-The caller gives a function that is handed each value while it is still in a register, together
-with the `Place` it belongs to; bias, activation or an optimizer's update then cost no pass over
-memory of their own.
+An `Epilogue` is handed vector after vector, with the `Place` it belongs to; a `BlockEpilogue` is
+handed whole register blocks, which are in the first-level cache, and writes its own loops.  Bias,
+activation or an optimizer's update then cost no pass over memory of their own, and the inner
+functions of the product are the same for all.
 """
 
 from __future__ import annotations
@@ -105,10 +106,61 @@ class Epilogue:
 
 
 @dataclass(frozen=True)
+class Block:
+    """A finished register block of C, not yet stored.
+
+    Attributes
+    ----------
+    pointer
+        Its first value; entry (i, j) is at i·stride + j.  It may be written to.
+    stride : int
+        Its columns, existing or not.
+    row, column
+        Its place in C.
+    rows, columns
+        How many of its rows and columns exist; the rest holds meaningless numbers.
+    c, ldc
+        C and its leading stride.
+    arguments
+        The values of the epilogue's own parameters.
+    """
+
+    pointer: ir.Value
+    stride: int
+    row: ir.Value
+    column: ir.Value
+    rows: ir.Value
+    columns: ir.Value
+    c: ir.Value
+    ldc: ir.Value
+    arguments: tuple[ir.Value, ...]
+
+
+@dataclass(frozen=True)
+class BlockEpilogue:
+    """Code to emit once, which is run for every finished register block.
+
+    Parameters
+    ----------
+    emit
+        Gets a builder, at the place where the code goes, and a `Block`; it leaves the builder where
+        the code ends.  It stores what is to be stored, into C or elsewhere.  C must be there all
+        the same where the sum is taken in pieces (`Tiling.k_block`): it holds the earlier ones.
+    parameters
+        Types of further parameters of the product's function, after its own.  Memory behind one
+        of the pointers among them is not reached through another, nor through C, where any of it
+        is written.
+    """
+
+    emit: Callable[[ir.IRBuilder, Block], None]
+    parameters: tuple[ir.Type, ...] = ()
+
+
+@dataclass(frozen=True)
 class Context:
     """What a product's function hands to its finishing function: C and the epilogue's arguments."""
 
-    epilogue: Epilogue
+    epilogue: Epilogue | BlockEpilogue
 
     @property
     def type(self) -> ir.LiteralStructType:
@@ -136,7 +188,7 @@ class Context:
 
 
 def finishing(
-    vectors: Vectors, context: Context, width: int, name: str, ldc: int | None
+    vectors: Vectors, epilogue: Epilogue, width: int, name: str, ldc: int | None
 ) -> ir.Function:
     """Add the function that sends a block through an epilogue and stores it into C.
 
@@ -147,10 +199,10 @@ def finishing(
     ldc
         C's leading stride where it is known when compiling.
     """
-    function = new_function(vectors.module, name, FINISH_PARAMETERS)
+    function = new_function(vectors.module, name, FINISH_PARAMETERS, "internal")
     given, block, row, column, rows, columns = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    c, stride, *arguments = context.read(builder, given)
+    c, stride, *arguments = Context(epilogue).read(builder, given)
     if ldc is not None:
         stride = index(ldc)
     # One loop over all vectors, so that the code of the epilogue exists once in a product and
@@ -166,8 +218,37 @@ def finishing(
             value = vectors.load(builder, vectors.address(builder, block, position))
             at = (builder.add(row, i), builder.add(column, j))
             place = Place(vectors, *at, mask, tuple(arguments))
-            result = context.epilogue.emit(builder, value, place)
+            result = epilogue.emit(builder, value, place)
             if result is not None:
                 place.store(builder, result, c, stride)
+    builder.ret_void()
+    return function
+
+
+def block_finishing(
+    module: ir.Module, epilogue: BlockEpilogue, width: int, name: str, ldc: int | None
+) -> ir.Function:
+    """Add the function that hands a block to a `BlockEpilogue`; see `finishing`."""
+    context = Context(epilogue)
+    shape = [each for _, each in FINISH_PARAMETERS[1:]]
+    kind = ir.FunctionType(ir.VoidType(), [*shape, *context.type.elements])
+    body = ir.Function(module, kind, f"{name}.body")
+    body.linkage = "internal"
+    body.attributes.add("alwaysinline")
+    body.attributes.add("nounwind")
+    for argument in body.args:
+        if argument.type == POINTER:
+            argument.add_attribute("noalias")
+    builder = ir.IRBuilder(body.append_basic_block("entry"))
+    pointer, row, column, rows, columns, c, stride, *arguments = body.args
+    known = stride if ldc is None else index(ldc)
+    epilogue.emit(
+        builder,
+        Block(pointer, width, row, column, rows, columns, c, known, tuple(arguments)),
+    )
+    builder.ret_void()
+    function = new_function(module, name, FINISH_PARAMETERS, "internal")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    builder.call(body, [*function.args[1:], *context.read(builder, function.args[0])])
     builder.ret_void()
     return function

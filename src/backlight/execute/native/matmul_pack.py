@@ -1,6 +1,6 @@
 """Packing of a few columns of op(B) into a contiguous panel, transposing on the way if need be.
 
-`packing` gives a function, shared by all products of a module, that takes a stretch of k and a
+`packing` writes a function, shared by all products, that takes a stretch of k and a
 block of columns and writes a panel whose row p holds op(B)[p, columns], padded to whole vectors.
 The register block reads it straight through, without masks and without cache lines that fight for
 the same place.
@@ -44,19 +44,14 @@ PARAMETERS = (
 and columns of op(B) to pack, where to, and the width of the panel, a multiple of the lanes."""
 
 
-def packing(vectors: Vectors, *, transposed: bool) -> ir.Function:
-    """Return the function that packs a panel, made on first use.
+def packing(vectors: Vectors, name: str, *, transposed: bool) -> ir.Function:
+    """Write the function that packs a panel.
 
     Parameters
     ----------
     transposed
         Whether B is stored as (n, k): a column of op(B) is then contiguous.
     """
-    kind = "transposed" if transposed else "plain"
-    name = f"matmul.pack.{vectors.name}.{kind}"
-    known = vectors.module.globals.get(name)
-    if isinstance(known, ir.Function):
-        return known
     function = new_function(vectors.module, name, PARAMETERS)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     if transposed:
@@ -79,17 +74,13 @@ STRIP_PARAMETERS = (
 leading stride, how many terms and rows to pack, and where to."""
 
 
-def strip_packing(vectors: Vectors, height: int) -> ir.Function:
-    """Return the function that packs rows of a transposed A into strips, made on first use.
+def strip_packing(vectors: Vectors, name: str, height: int) -> ir.Function:
+    """Write the function that packs rows of a transposed A into strips.
 
     Strip s holds rows s·height onwards, term by term, and takes height·terms elements.
     """
     lanes = 1 << (height - 1).bit_length()
     wide = vectors.narrower(lanes)
-    name = f"matmul.pack.{wide.name}.strip{height}"
-    known = vectors.module.globals.get(name)
-    if isinstance(known, ir.Function):
-        return known
     function = new_function(vectors.module, name, STRIP_PARAMETERS)
     source, stride, terms, rows, strips = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))

@@ -128,12 +128,15 @@ def _keep_rolled(module: ir.Module, back: ir.Instruction) -> None:
 
 
 def new_function(
-    module: ir.Module, name: str, parameters: Sequence[tuple[str, ir.Type]]
+    module: ir.Module,
+    name: str,
+    parameters: Sequence[tuple[str, ir.Type]],
+    linkage: str = "external",
 ) -> ir.Function:
-    """Add an internal function without a result that is never copied into its callers."""
+    """Add a function without a result that is never copied into its callers."""
     kind = ir.FunctionType(ir.VoidType(), [each for _, each in parameters])
     function = ir.Function(module, kind, name)
-    function.linkage = "internal"
+    function.linkage = linkage
     function.attributes.add("nounwind")
     function.attributes.add("noinline")
     for argument, (label, _) in zip(function.args, parameters, strict=True):

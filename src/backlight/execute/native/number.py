@@ -104,12 +104,15 @@ class Number:
         What it is in NumPy.
     constant : bool, int, float or None
         The value itself, where it is known while compiling.
+    uniform : bool
+        Whether it is the same number for all entries that the loop around it computes.
     """
 
     emitter: Arithmetic
     value: Any
     dtype: Dtype
     constant: bool | int | float | None = None
+    uniform: bool = False
 
     @property
     def lanes(self) -> int:

@@ -6,23 +6,46 @@ import ctypes
 import math
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 
 from backlight.errors import BacklightWarning, ShapeError
 from backlight.execute.iteration import Iteration
-from backlight.execute.native.engine import Library, compile_module
+from backlight.execute.native import lower as lowering
+from backlight.execute.native.batch import Merged, NotOneProgramError, merge
+from backlight.execute.native.build import Built, build
+from backlight.execute.native.cores import granted_cores
+from backlight.execute.native.key import program_key
 from backlight.execute.native.loop import LOOP, OUT_OF_RANGE
 from backlight.execute.native.lower import MAIN, Lowered, lower
-from backlight.execute.native.plan import Plan, Storage, make_plan
+from backlight.execute.native.plan import Plan, make_plan
+from backlight.execute.native.room import aligned
+from backlight.execute.native.storage import Storage, can_lower
+from backlight.execute.native.team import run_team
 from backlight.execute.reference import Program
 from backlight.graph.graph import Graph
 from backlight.graph.primitive import Array
 
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int32)
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
+_MAIN = ctypes.CFUNCTYPE(
+    ctypes.c_int32, _POINTER, _POINTER, _CALLBACK, _SIZE, _SIZE, _SIZE, _POINTER
+)
+_LOOP = ctypes.CFUNCTYPE(
+    _SIZE, *(_POINTER, _POINTER, _CALLBACK, _POINTER, _POINTER, _POINTER), _SIZE, _POINTER,
+    _SIZE, _SIZE, _POINTER,
+)  # fmt: skip
+
+WORTH_A_TEAM = 1e-4
+"""Seconds on one thread below which a program is left to one thread."""
+
+WORTH_A_THREAD = 4e-5
+"""Seconds of divisible work that each thread should have."""
 
 
 class NativeProgram:
@@ -33,6 +56,8 @@ class NativeProgram:
     graph : Graph
     iteration : Iteration, optional
         How the graph is run over and over; `iterate` then does so.
+    threads : int, optional
+        How many threads may run it; chosen by its size and the cores granted when not given.
 
     Examples
     --------
@@ -42,36 +67,79 @@ class NativeProgram:
     [array(16.)]
     """
 
-    def __init__(self, graph: Graph, iteration: Iteration | None = None) -> None:
+    def __init__(
+        self, graph: Graph, iteration: Iteration | None = None, threads: int | None = None
+    ) -> None:
         self.graph = graph
+        self.passes = ""  # what simplification did before, in words
         self.iteration = iteration
         self.reference = Program(graph)
+        self.merged = _merged(graph, iteration)
+        planned = graph if self.merged is None else self.merged.graph
+        other = {} if self.merged is None else self.merged.other
         carried = () if iteration is None else iteration.carried
         self.plan: Plan = make_plan(
-            graph, [(graph.outputs[out], graph.inputs[into]) for out, into in carried]
+            planned, [(graph.outputs[out], graph.inputs[into]) for out, into in carried], other
         )
-        self.lowered: Lowered = lower(self.plan, iteration)
-        self.library: Library = compile_module(self.lowered.module)
-        self._main = self.library.function(
-            MAIN, ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, _CALLBACK)
-        )
+        self._batch = 0 if self.merged is None else self.merged.full
+        if self.merged is not None and self._calls_back():
+            # Python sees whole batches only.
+            self.merged, self._batch = None, 0
+            self.plan = make_plan(
+                graph, [(graph.outputs[out], graph.inputs[into]) for out, into in carried]
+            )
+        self.built: Built = self._build()
+        self.lowered = Lowered(None, **self.built.notes)
+        self.threads = self._choose_threads(threads)
+        self.library = self.built.library
+        self._main = self.library.function(MAIN, _MAIN)
+        self._loop = None if iteration is None else self.library.function(LOOP, _LOOP)
         # The function works in one arena, so that two threads take turns.
         self._lock = threading.Lock()
-        self._arena = _aligned(max(self.plan.arena + self.lowered.workspace, 1))
+        room = self.plan.arena + self.lowered.workspace * self.threads
+        self._arena = aligned(max(room, 1), "The compiled program")
         self._constants = {
             k: np.ascontiguousarray(graph.nodes[k].attributes["value"].array)
             for k in self.lowered.arguments
             if self.plan.storage.get(k) is Storage.CONSTANT
         }
-        self._loop = None
-        if iteration is not None:
-            kind = ctypes.CFUNCTYPE(
-                ctypes.c_int64,
-                *(ctypes.c_void_p, ctypes.c_void_p, _CALLBACK, ctypes.c_void_p, ctypes.c_void_p),
-                *(ctypes.c_int64, ctypes.c_void_p),
-            )
-            self._loop = self.library.function(LOOP, kind)
+        self._others = {k: np.ascontiguousarray(each) for k, each in other.items()}
         self._say_callbacks()
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The numbers of rows that a run of `iterate` may gather."""
+        if self.merged is not None:
+            return (self.merged.full, self.merged.ragged)
+        return () if self.iteration is None else (self.iteration.length,)
+
+    def _calls_back(self) -> bool:
+        """Whether Python is called back for a node."""
+        nodes = self.plan.graph.nodes
+        return any(not can_lower(nodes[members[0]]) for members in self.plan.groups)
+
+    def _build(self) -> Built:
+        """Return the machine code, lowered and compiled only if it is not kept."""
+
+        def write() -> tuple[ir.Module, Mapping[str, Any]]:
+            lowered = lower(self.plan, self.iteration, self._batch)
+            notes = {each.name: getattr(lowered, each.name) for each in fields(lowered)}
+            return notes.pop("module"), notes
+
+        return build(
+            program_key(
+                self.plan.graph, self.plan, self.iteration, self._batch, lowering.WORTH_SHARING
+            ),
+            write,
+        )
+
+    def _choose_threads(self, asked: int | None) -> int:
+        if asked is not None:
+            return max(min(asked, granted_cores()), 1)
+        lowered = self.lowered
+        if lowered.seconds < WORTH_A_TEAM or lowered.divisible < lowered.seconds / 2:
+            return 1
+        return max(min(granted_cores(), int(lowered.divisible / WORTH_A_THREAD)), 1)
 
     @property
     def iterates(self) -> bool:
@@ -109,12 +177,21 @@ class NativeProgram:
         arrays |= self._constants | made
         table = self._table(arrays)
         errors: list[BaseException] = []
+        callback = _CALLBACK(self._called_back(arrays, errors))
+        arena = self._arena.ctypes.data
+
+        def work(thread: int, threads: int, team: int) -> int:
+            return int(
+                self._main(
+                    ctypes.addressof(table), arena, callback, self._batch, thread, threads, team
+                )
+            )
+
         with self._lock:
-            callback = _CALLBACK(self._called_back(arrays, errors))
-            status = self._main(ctypes.addressof(table), self._arena.ctypes.data, callback)
+            status = run_team(work, self.threads)
         if errors:
             raise errors[0]
-        if status:
+        if any(status):
             # A position was out of range.  The reference says which and where.
             return self.reference.run(values)
         # An output that is an input or a constant itself is copied, and so is one asked for twice.
@@ -139,7 +216,11 @@ class NativeProgram:
         return (ctypes.c_void_p * max(len(order), 1))(*[arrays[k].ctypes.data for k in order])
 
     def iterate(
-        self, values: Sequence[Array | None], sources: Sequence[Array], rows: Array, count: int
+        self,
+        values: Sequence[Array | None],
+        sources: Sequence[Array],
+        rows: Array,
+        starts: Array,
     ) -> tuple[int, Array]:
         """Run the graph over and over, feeding what is carried back in.
 
@@ -150,19 +231,21 @@ class NativeProgram:
             overwritten; those of gathered inputs are not looked at.
         sources : sequence of ndarray
             For each gathered input, the C-contiguous array whose rows are gathered.
-        rows : ndarray of int64, shape (count, length of a batch)
-            Checked to lie in the sources.
-        count : int
-            How many runs.
+        rows : ndarray of int64
+            Those of all runs, one after the other; checked to lie in the sources.
+        starts : ndarray of int64, shape (runs + 1,)
+            Where the rows of each run begin, and where the last one's end; each run has one of
+            the `lengths`.
 
         Returns
         -------
         done : int
             How many runs came before the first whose first recorded number is not finite.
-        recorded : ndarray of float64, shape (count, recorded)
+        recorded : ndarray of float64, shape (runs, recorded)
         """
         iteration, nodes = self.iteration, self.graph.nodes
         assert iteration is not None and self._loop is not None
+        count = len(starts) - 1
         arrays: dict[int, Array] = {}
         for position, (index, value) in enumerate(zip(self.graph.inputs, values, strict=True)):
             if position in iteration.gathered:
@@ -171,28 +254,31 @@ class NativeProgram:
             assert (value.shape, value.dtype) == (nodes[index].shape, nodes[index].dtype)
             arrays[index] = value
         rows = np.ascontiguousarray(rows, np.int64)
+        starts = np.ascontiguousarray(starts, np.int64)
         if sources and rows.size and not 0 <= rows.min() <= rows.max() < len(sources[0]):
             raise ShapeError("A row number lies outside the data that rows are gathered from.")
+        assert not sources or set(np.diff(starts).tolist()) <= set(self.lengths)
         arrays |= self._constants | self._make_results(arrays)
         recorded = np.full((count, iteration.recorded), np.nan)
         origins = (ctypes.c_void_p * max(len(sources), 1))(*[each.ctypes.data for each in sources])
-        table = self._table(arrays)
+        both = [self._table(arrays), self._table(arrays | self._others)]
+        tables = (ctypes.c_void_p * 2)(*[ctypes.addressof(each) for each in both])
         errors: list[BaseException] = []
+        callback = _CALLBACK(self._called_back(arrays, errors))
+        loop, arena = self._loop, self._arena.ctypes.data
+        where = (ctypes.addressof(origins), rows.ctypes.data, starts.ctypes.data)
+
+        def work(thread: int, threads: int, team: int) -> int:
+            return int(loop(ctypes.addressof(tables), arena, callback, *where, count,
+                            recorded.ctypes.data, thread, threads, team))  # fmt: skip
+
         with self._lock:
-            done = self._loop(
-                ctypes.addressof(table),
-                self._arena.ctypes.data,
-                _CALLBACK(self._called_back(arrays, errors)),
-                ctypes.addressof(origins),
-                rows.ctypes.data,
-                count,
-                recorded.ctypes.data,
-            )
+            done = run_team(work, self.threads)[0]
         if errors:
             raise errors[0]
         if done == OUT_OF_RANGE:
             raise ShapeError("A position in the data is out of range; check the targets' classes.")
-        return int(done), recorded
+        return done, recorded
 
     def _called_back(self, arrays: dict[int, Array], errors: list[BaseException]) -> Any:
         """Return the function that evaluates a node without machine code."""
@@ -232,8 +318,11 @@ class NativeProgram:
         )
 
 
-def _aligned(size: int) -> Array:
-    """Return zeroed bytes that start at a multiple of 64."""
-    room = np.zeros(size + 64, np.uint8)
-    start = -room.ctypes.data % 64
-    return room[start : start + size]
+def _merged(graph: Graph, iteration: Iteration | None) -> Merged | None:
+    """Make one graph for both batch lengths, if there are two and one graph will do."""
+    if iteration is None or iteration.shorter is None:
+        return None
+    try:
+        return merge(graph, iteration.shorter.graph, iteration.length, iteration.shorter.length)
+    except NotOneProgramError:
+        return None

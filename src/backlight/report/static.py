@@ -1,15 +1,15 @@
-"""Reports: one HTML file with the drawing, the numbers and the derivations, without a network."""
+"""Plain pages without scripts: headings, figures, tables and terminal output, safely escaped.
+
+It takes text, pictures and traces and gives one HTML page, or the parts that one is made of.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from backlight.draw.run import draw
-from backlight.errors import UsageError
-from backlight.files import write_text
 from backlight.record import Trace, array_text
 
 STYLE = """
@@ -95,16 +95,3 @@ def trace_page(trace: Trace) -> str:
         Part("Every number", trace_table(trace)),
     ]
     return page(f"{name}{f' — {about}' if about else ''}", parts)
-
-
-def save_trace(trace: Trace, path: Path) -> Path:
-    """Write a trace as ``.json``, ``.svg`` or ``.html``; see `Trace.save`."""
-    suffix = path.suffix.lower()
-    if suffix == ".svg":
-        return draw(trace).save(path)
-    writers = {".json": Trace.to_json, ".html": trace_page}
-    if suffix not in writers:
-        raise UsageError(
-            f"A trace is saved as .json, .html or .svg, and {path.name!r} ends in none of them."
-        )
-    return write_text(path, writers[suffix](trace))

@@ -1,0 +1,483 @@
+// What the page does with the server: opening, fetching the numbers, what-ifs, training.
+
+import { batch, effect } from "./vendor/preact-signals/signals.js";
+import { Report, Socket } from "./socket.js";
+import {
+  at,
+  catalogue,
+  connection,
+  cursor,
+  emptyScalars,
+  explanation,
+  frame,
+  last,
+  loading,
+  notify,
+  offline,
+  outlineAnswer,
+  playing,
+  prediction,
+  readAddress,
+  scalars,
+  selectNamed,
+  selection,
+  server,
+  showTrace,
+  speed,
+  stepBy,
+  trace,
+  traceProblem,
+  unit,
+  tour,
+} from "./store.js";
+import { startTour } from "./tour-store.js";
+
+let link = null;
+let session = null;
+let pendingWhere = null;
+let pendingAddress = null;
+let asked = 0;
+
+/** Connect, or read the report in the page. */
+export function start() {
+  const element = document.getElementById("backlight-report");
+  const handlers = { push, connection: connectionChanged };
+  pendingAddress = readAddress();
+  if (element) {
+    offline.value = true;
+    link = new Report(JSON.parse(element.textContent), handlers);
+  } else link = new Socket(handlers);
+  playAlong();
+  explainAlong();
+  fetchAlong();
+}
+
+function connectionChanged(state, reason) {
+  connection.value = reason ?? state;
+}
+
+function push(name, data) {
+  if (name === "hello") hello(data);
+  else if (name === "state") stateChanged(data);
+  else if (name === "scalars") scalarsArrived(data);
+  else if (name === "frame") frameArrived(data);
+  else if (name === "notice") notify(data.message, data.level);
+}
+
+function hello(data) {
+  const before = server.peek();
+  batch(() => {
+    catalogue.value = data.catalogue;
+    server.value = data.state;
+    scalars.value = { ...emptyScalars(), ...data.scalars };
+  });
+  const first = session === null;
+  const other =
+    !first && (data.state?.session !== session || data.state?.subject?.kind !== before?.subject?.kind);
+  session = data.state?.session ?? 0;
+  if (other) forget();
+  if (first && pendingAddress && !offline.value && openFromAddress(pendingAddress)) return;
+  if (first && offline.value)
+    at.value = {
+      ...at.value,
+      ...(link.report.answers.find((each) => each.do === "trace")?.at ?? {}),
+      edits: [],
+    };
+  if (first && pendingAddress?.step !== undefined)
+    at.value = { ...at.value, step: Number(pendingAddress.step) };
+  if (first && pendingAddress?.example !== undefined)
+    at.value = { ...at.value, example: Number(pendingAddress.example) };
+  refresh(first ? firstWhere() : "keep");
+}
+
+function firstWhere() {
+  const subject = server.value?.subject;
+  if (pendingAddress?.moment !== undefined) return Number(pendingAddress.moment);
+  return subject?.kind === "example" || subject?.kind === "formula" ? "start" : "end";
+}
+
+/** Open what a link names, when the server shows something else. */
+function openFromAddress(wanted) {
+  const subject = server.value?.subject ?? {};
+  let what = null;
+  if (wanted.chapter && !(subject.kind === "example" && subject.name === wanted.chapter))
+    what = { kind: "example", name: wanted.chapter };
+  if (wanted.run && !(subject.kind === "run" && subject.path === wanted.run))
+    what = { kind: "run", path: wanted.run };
+  if (wanted.formula && !(subject.kind === "formula" && subject.text === wanted.formula)) {
+    what = { kind: "formula", text: wanted.formula, at: readJson(wanted.at) };
+  }
+  if (!what) return false;
+  open(what, wanted.moment === undefined ? null : Number(wanted.moment));
+  return true;
+}
+
+function readJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
+}
+
+/** What was looked at belonged to something else. */
+function forget() {
+  batch(() => {
+    at.value = { step: null, example: null, edits: [] };
+    prediction.value = null;
+    frame.value = null;
+    outlineAnswer.value = null;
+    playing.value = false;
+  });
+}
+
+function stateChanged(state) {
+  const opened = state.session !== session;
+  session = state.session;
+  batch(() => {
+    server.value = state;
+    if (opened) {
+      forget();
+      scalars.value = emptyScalars();
+      if (state.subject?.kind !== "example" && tour.value.open) tour.value = { ...tour.value, open: false };
+    }
+  });
+  if (opened) refresh(pendingWhere ?? firstWhere());
+  else if (!state.training?.running) refreshSoon("keep");
+}
+
+function scalarsArrived(data) {
+  if (data.session !== session) return;
+  const now = scalars.value;
+  const expected = now.step.length ? now.step.at(-1) + 1 : 0;
+  if (data.from > expected && now.step.length) {
+    loadScalars();
+    return;
+  }
+  const skip = Math.max(0, expected - data.from);
+  const steps = data.loss.map((_, k) => data.from + k).slice(skip);
+  if (!steps.length) return;
+  const join = (name) => (now[name] ?? []).concat((data[name] ?? []).slice(skip));
+  const metrics = { ...now.metrics };
+  for (const [name, list] of Object.entries(data.metrics ?? {}))
+    metrics[name] = (metrics[name] ?? []).concat(list.slice(skip));
+  scalars.value = {
+    ...now,
+    step: now.step.concat(steps),
+    loss: join("loss"),
+    gradient_norm: join("gradient_norm"),
+    learning_rate: join("learning_rate"),
+    metrics,
+  };
+}
+
+/** Fetch the whole history again. */
+export async function loadScalars() {
+  try {
+    const answer = await ask("scalars", { most: 4000 });
+    if (answer.session === session) scalars.value = { ...emptyScalars(), ...answer };
+  } catch (error) {
+    complain(error);
+  }
+}
+
+function frameArrived(data) {
+  if (data.session !== session) return;
+  frame.value = data;
+  const state = server.value;
+  if (state?.training) {
+    server.value = {
+      ...state,
+      training: { ...state.training, step: data.step, epoch: data.epoch, loss: data.loss },
+    };
+  }
+  if (data.prediction && at.value.step === null) prediction.value = data.prediction;
+  if (at.value.step === null) refreshSoon("keep", 220);
+}
+
+/** Ask the server; a failure is an Error with a sentence. */
+export function ask(name, fields = {}) {
+  return link.request(name, fields);
+}
+
+/** Show an error as a notice. */
+export function complain(error) {
+  notify(error.message, offline.value ? "info" : "error");
+}
+
+let timer = null;
+let refreshing = false;
+let again = null;
+
+function refreshSoon(where, wait = 60) {
+  if (timer) return;
+  timer = setTimeout(() => {
+    timer = null;
+    refresh(where);
+  }, wait);
+}
+
+/** Fetch the trace, the outline and the prediction for what is looked at. One at a time, latest wins. */
+export async function refresh(where = "keep") {
+  if (refreshing) {
+    again = again && again !== "keep" ? again : where;
+    return;
+  }
+  refreshing = true;
+  loading.value = true;
+  const wanted = { ...at.value };
+  try {
+    const answer = await ask("trace", { at: wanted });
+    if (answer.session === undefined || answer.session === session) {
+      batch(() => {
+        showTrace(answer.trace, where);
+        if (answer.folds?.too_large) traceProblem.value = answer.folds.too_large;
+        if (pendingAddress?.node) selectNamed(pendingAddress.node);
+      });
+      afterOpening();
+      refreshPanels(wanted);
+    }
+  } catch (error) {
+    complain(error);
+  }
+  refreshing = false;
+  loading.value = false;
+  if (again !== null) {
+    const next = again;
+    again = null;
+    refresh(next);
+  }
+}
+
+function afterOpening() {
+  if (
+    pendingAddress &&
+    !pendingAddress.node &&
+    !pendingAddress.moment &&
+    !pendingAddress.run &&
+    server.value?.subject?.kind === "example"
+  ) {
+    startTour(0);
+  } else if (pendingAddress?.tour !== undefined) startTour(Number(pendingAddress.tour), false);
+  pendingAddress = null;
+  pendingWhere = null;
+}
+
+async function refreshPanels(wanted) {
+  const [outline, predicted] = await Promise.allSettled([
+    ask("outline", { at: wanted }),
+    ask("prediction", { at: wanted }),
+  ]);
+  if (outline.status === "fulfilled" && fresh(outline.value)) outlineAnswer.value = outline.value;
+  if (predicted.status === "fulfilled" && fresh(predicted.value)) prediction.value = predicted.value;
+}
+
+function fresh(answer) {
+  return answer && (answer.session === undefined || answer.session === session);
+}
+
+/** Open a formula, an example, a run or a live training. Gives whether it worked. */
+export async function open(what, where = null) {
+  pendingWhere = where;
+  try {
+    const state = await ask("open", { what });
+    if (state.session !== session || !trace.value) stateChanged(state);
+    return true;
+  } catch (error) {
+    pendingWhere = null;
+    complain(error);
+    if (!trace.value) refresh("start");
+    return false;
+  }
+}
+
+const LARGEST_FETCH = 65536;
+
+/** Fetch the entries of a selected node whose arrays came summarised. */
+function fetchAlong() {
+  effect(() => {
+    const current = trace.value;
+    const node = current?.nodes[selection.value.node];
+    if (!node || offline.value || server.peek()?.training?.running) return;
+    const missing = ["value", "gradient"].filter(
+      (what) => node[what]?.summary && node[what].size <= LARGEST_FETCH,
+    );
+    if (missing.length) fetchEntries(current, node, missing);
+  });
+}
+
+async function fetchEntries(current, node, missing) {
+  const found = await Promise.allSettled(
+    missing.map((what) =>
+      ask("entries", { at: at.peek(), node: node.name, what, start: 0, count: LARGEST_FETCH }),
+    ),
+  );
+  if (trace.peek() !== current) return;
+  missing.forEach((what, k) => {
+    const answer = found[k].value;
+    if (answer?.data)
+      node[what] = { ...node[what], data: Float64Array.from(answer.data, Number), summary: null };
+  });
+  if (found.some((each) => each.status === "fulfilled")) trace.value = current.again();
+}
+
+/** Look at another training step; null is the newest. */
+export function goToStep(step) {
+  const most = server.value?.training?.step ?? 0;
+  at.value = {
+    ...at.value,
+    step: step === null || Number.isNaN(step) ? null : Math.max(0, Math.min(step, most)),
+  };
+  return refresh("keep");
+}
+
+/** Look at one row of the data alone; null is the whole batch. */
+export function goToExample(row) {
+  at.value = { ...at.value, example: row, edits: [] };
+  return refresh("keep");
+}
+
+/** What if an entry of a leaf were another number? */
+export function edit(node, index, value) {
+  const same = (each) => each.node === node && String(each.index) === String(index);
+  const edits = at.value.edits.filter((each) => !same(each)).concat([{ node, index, value }]);
+  at.value = { ...at.value, edits };
+  return refresh("keep");
+}
+
+/** Take all what-ifs back. */
+export function clearEdits() {
+  at.value = { ...at.value, edits: [] };
+  return refresh("keep");
+}
+
+/** Training: start, pause, step, reset, speed. The new state is pushed; an answer may be older than it. */
+export async function train(action, fields = {}) {
+  try {
+    if (action !== "pause" && at.value.step !== null) at.value = { ...at.value, step: null };
+    await ask("train", { action, ...fields });
+  } catch (error) {
+    complain(error);
+  }
+}
+
+/** Change the configuration of a live training. */
+export async function configure(config) {
+  try {
+    await ask("configure", { config });
+  } catch (error) {
+    complain(error);
+  }
+}
+
+export async function setBreakpoints(breakpoints) {
+  try {
+    await ask("breakpoints", { breakpoints });
+  } catch (error) {
+    complain(error);
+  }
+}
+
+/** Send a CSV; gives its description, or null after saying why not. */
+export async function upload(file, target) {
+  const limit = catalogue.value?.limits?.upload ?? 8388608;
+  if (file.size > limit) {
+    notify(
+      `${file.name} is larger than the ${Math.round(limit / 1048576)} MiB that the studio accepts.`,
+      "error",
+    );
+    return null;
+  }
+  const fields = new URLSearchParams({ token: token(), name: file.name });
+  if (target) fields.set("target", target);
+  try {
+    const response = await fetch(`./upload?${fields}`, {
+      method: "POST",
+      body: file,
+      headers: { "Content-Type": "text/csv" },
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.message);
+    return answer;
+  } catch (error) {
+    complain(error);
+    return null;
+  }
+}
+
+export function token() {
+  return new URLSearchParams(location.search).get("token") ?? "";
+}
+
+/** The targets that a report can explain. */
+export function explainable() {
+  return offline.value ? link.targets() : null;
+}
+
+/** Playing: one step after another, at the chosen speed. */
+function playAlong() {
+  let ticking = null;
+  effect(() => {
+    clearInterval(ticking);
+    if (!playing.value) return;
+    ticking = setInterval(tick, 1000 / speed.value);
+  });
+}
+
+function tick() {
+  if (document.hidden) return;
+  if (unit.value === "batch") stepBatch(1);
+  else if (cursor.peek() >= last.peek()) playing.value = false;
+  else stepBy(1);
+}
+
+let batching = false;
+
+/** From one batch of the training to the next, or back. */
+export async function stepBatch(sign) {
+  if (batching) return;
+  const training = server.value?.training;
+  if (!training) return;
+  batching = true;
+  const here = at.value.step ?? training.step;
+  if (here + sign > training.step && server.value.live) await train("step", { count: 1 });
+  else if (here + sign > training.step) playing.value = false;
+  else await goToStep(Math.max(0, here + sign));
+  batching = false;
+}
+
+/** The explanation follows the selection and the numbers. */
+function explainAlong() {
+  let wait = null;
+  effect(() => {
+    const current = trace.value;
+    const { node, entry } = selection.value;
+    clearTimeout(wait);
+    if (!current || node === null || !current.nodes[node]) return;
+    const target = current.target(node, entry);
+    const where = { ...at.peek() };
+    if (explanation.peek().target !== target) explanation.value = { status: "loading", target };
+    wait = setTimeout(() => explain(target, where), server.peek()?.training?.running ? 300 : 60);
+  });
+}
+
+async function explain(target, where) {
+  const number = ++asked;
+  const node = trace.peek().nodes[selection.peek().node];
+  if (!node?.gradient) {
+    explanation.value = { status: "none", target };
+    return;
+  }
+  try {
+    const answer = await ask("explain", { at: where, target });
+    if (number === asked && fresh(answer)) explanation.value = { status: "ready", target, answer };
+  } catch (error) {
+    if (number === asked) explanation.value = { status: "error", target, message: error.message };
+  }
+}
+
+/** Step with the keys: by node, layer or batch. */
+export function step(sign) {
+  if (unit.value === "batch") return stepBatch(sign);
+  return stepBy(sign);
+}

@@ -1,0 +1,67 @@
+// The tour: the sentences of the open chapter, one at a time, each with a link of its own.
+
+import { html } from "./html.js";
+import { useEffect, useRef } from "./vendor/preact/hooks.js";
+import { open, train } from "./actions.js";
+import { copy } from "./export.js";
+import { catalogue, goTo, goToNode, offline, selectNamed, server, tour, trace } from "./store.js";
+import { startTour } from "./tour-store.js";
+
+export function Tour() {
+  const subject = server.value?.subject;
+  const sentences = subject?.kind === "example" ? (subject.sentences ?? []) : [];
+  const index = Math.max(0, Math.min(tour.value.moment ?? 0, sentences.length - 1));
+  const sentence = sentences[index];
+  const text = useRef(null);
+  const ready = Boolean(trace.value);
+  useEffect(() => {
+    if (ready && sentence && tour.value.move !== false) point(sentence);
+  }, [tour.value.turn, tour.value.moment, subject?.name, ready]);
+  const chapters = catalogue.value?.examples ?? [];
+  const labels = chapters.map((each, k) => {
+    const same = chapters.filter((other) => other.chapter === each.chapter);
+    return same.length < 2 ? String(each.chapter) : `${each.chapter}${"abcdef"[same.indexOf(each)]}`;
+  });
+  const place = chapters.findIndex((each) => each.name === subject?.name);
+  const move = (by) => {
+    if (index + by >= 0 && index + by < sentences.length) return startTour(index + by);
+    const next = chapters[place + by];
+    return next ? openChapter(next.name) : undefined;
+  };
+  return html`<aside class="tour" aria-label="Tour">
+    <div class="tour-head"><ol class="chapters">${chapters.map(
+      (each, k) => html`<li key=${each.name}>
+        <button type="button" class="chapter" aria-current=${each.name === subject?.name ? "step" : null} disabled=${offline.value && each.name !== subject?.name}
+          title=${each.title} aria-label=${`Chapter ${labels[k]}: ${each.title}`} onClick=${() => openChapter(each.name)}>${labels[k]}</button></li>`,
+    )}</ol>
+      <h2>${sentence ? subject.title : "The tour"}</h2>
+      ${
+        sentence &&
+        html`<div class="row tour-foot">
+      <span class="muted small">${index + 1} of ${sentences.length}</span>
+      ${!offline.value && html`<button type="button" class="quiet small" onClick=${() => setTimeout(() => copy(location.href, "link to this moment"), 300)}>copy link</button>`}
+      ${server.value?.live && !offline.value && html`<button type="button" onClick=${() => train(server.value.training?.running ? "pause" : "start")}>${server.value.training?.running ? "Pause training" : "Start training"}</button>`}
+      <button type="button" disabled=${index === 0 && place <= 0} onClick=${() => move(-1)}>Back</button>
+      <button type="button" class="primary" disabled=${index === sentences.length - 1 && place === chapters.length - 1} onClick=${() => move(1)}>
+        ${index === sentences.length - 1 && place < chapters.length - 1 ? "Next chapter" : "Next"}</button></div>`
+      }
+      <button type="button" class="quiet icon" aria-label="Close the tour" onClick=${() => (tour.value = { ...tour.value, open: false })}>×</button></div>
+    <p class="tour-text" ref=${text} aria-live="polite">${sentence ? sentence.text : "Choose a chapter: each shows backpropagation on a worked example, step by step."}</p></aside>`;
+}
+
+/** Open a chapter at its beginning. */
+export async function openChapter(name) {
+  if (server.value?.subject?.name === name && server.value.subject.kind === "example") return startTour(0);
+  tour.value = { ...tour.value, open: true, moment: 0, move: true };
+  if (await open({ kind: "example", name }, "start")) startTour(0);
+  return undefined;
+}
+
+/** Show what a sentence is about. */
+function point({ select: target, phase }) {
+  if (target) selectNamed(target);
+  const match = target && /^(.*?)(?:\[[\d,\s]+\])?$/.exec(target);
+  const node = match ? trace.value.byName.get(match[1]) : undefined;
+  if (phase && node !== undefined) goToNode(node, phase);
+  else goTo(0);
+}
