@@ -41,6 +41,23 @@ blocks_not_run = {
     "benchmarks": "needs the libraries that make bench installs; hours of measuring",
 }
 
+# What the fragments of a page take for granted.
+_NETWORK = """
+import numpy as np
+import backlight as bl
+data = (np.arange(12.0).reshape(12, 1), np.arange(12.0).reshape(12, 1) / 6 - 1)
+net = bl.nn.Sequential(bl.nn.Linear(1, 1), seed=0)
+"""
+blocks_before = {
+    "checkpoints": _NETWORK,
+    "run-store": f"""{_NETWORK}
+import os
+os.mkdir("runs")
+data = (data[0], (data[1] > 0).astype("int64").ravel())
+net = bl.nn.Sequential(bl.nn.Linear(1, 2), seed=0)
+""",
+}
+
 # ---- reference -----------------------------------------------------------------------------------
 
 autosummary_generate = False

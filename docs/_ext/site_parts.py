@@ -20,7 +20,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 from docutils import nodes
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError, latex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.typing import ExtensionMetadata
@@ -50,8 +50,13 @@ def read(app: Sphinx, docname: str, source: list[str]) -> None:
     excuse = app.config.blocks_not_run.get(docname)
     if excuse:
         text = f"<!-- page not run: {excuse} -->\n\n{text}"
-    counts(app, docname, run_blocks.run_page(path, text), shift=2 if excuse else 0)
+    setup = app.config.blocks_before.get(docname)
+    if setup:
+        text = f"{run_blocks.HIDDEN}\n{setup.strip()}\n-->\n\n{text}"
+    shift = text.count("\n") - source[0].count("\n")
+    counts(app, docname, run_blocks.run_page(path, text), shift)
     text = without_steering(text)
+    text = anchored(text)
     text = INCLUDE.sub(lambda found: included(path, found[1]), text)
     text = NAMES.sub(lambda found: reference(found[1], found[2].split()), text)
     text = HELP.sub(lambda found: command_help(found[1].split()), text)
@@ -100,6 +105,15 @@ def without_steering(text: str) -> str:
         elif not run_blocks.COMMENT.match(line.strip()):
             lines.append(line)
     return "\n".join(lines)
+
+
+def anchored(text: str) -> str:
+    """Turn links to anchors that are written in HTML into HTML as well."""
+    for name in re.findall(r'<a id="([\w-]+)"></a>', text):
+        text = re.sub(
+            rf"\[`([^`\]]+)`\]\(#{name}\)", rf'<a href="#{name}"><code>\1</code></a>', text
+        )
+    return text
 
 
 # ---- generated parts -----------------------------------------------------------------------------
@@ -181,24 +195,29 @@ def escaped(
 
 def formula(self: HTML5Translator, node: nodes.math) -> None:
     """Write a formula between words as MathML, which browsers show without any script."""
-    self.body.append(mathml(node.astext(), block=False))
+    self.body.append(mathml(node, block=False))
     raise nodes.SkipNode
 
 
 def formula_block(self: HTML5Translator, node: nodes.math_block) -> None:
     """Write a formula on a line of its own."""
-    self.body.append(f'<div class="formula">{mathml(node.astext(), block=True)}</div>')
+    self.body.append(f'<div class="formula">{mathml(node, block=True)}</div>')
     raise nodes.SkipNode
 
 
-def mathml(text: str, *, block: bool) -> str:
+def mathml(node: nodes.Element, *, block: bool) -> str:
     """Turn LaTeX into MathML."""
-    return str(latex2mathml.tex2mathml(text, as_block=block))
+    try:
+        return str(latex2mathml.tex2mathml(node.astext(), as_block=block))
+    except MathError as error:
+        logger.warning("%s: %s", error, node.astext(), location=node, type="formula")
+        return ""
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Hang the parts into Sphinx."""
     app.add_config_value("blocks_not_run", {}, "env", types=[dict])
+    app.add_config_value("blocks_before", {}, "env", types=[dict])
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", escaped, priority=100)
     app.connect("build-finished", finished)

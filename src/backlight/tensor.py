@@ -11,8 +11,7 @@ import itertools
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -70,15 +69,19 @@ _SCALARS = frozenset((bool, int, float))
 _CHECKED_BY_NUMPY = frozenset((Kind.ELEMENTWISE, Kind.REDUCE, Kind.CONTRACT))
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
+class quiet:  # noqa: N801 (used like a function: ``with quiet()``)
     """Do not warn of non-finite values inside the block (a backward pass warns once itself)."""
-    token = _quiet.set(True)
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    finally:
-        _quiet.reset(token)
+
+    __slots__ = ("_numpy", "_token")
+
+    def __enter__(self) -> None:
+        self._token: Token[bool] = _quiet.set(True)
+        self._numpy = np.errstate(all="ignore")
+        self._numpy.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._numpy.__exit__(None, None, None)
+        _quiet.reset(self._token)
 
 
 class Tensor:
@@ -117,6 +120,7 @@ class Tensor:
         "_given_name",
         "_gradient",
         "_memo",
+        "_swept",
         "_value",
         "attributes",
         "dtype",
@@ -151,6 +155,7 @@ class Tensor:
         self._value = value
         self.tracked = tracked
         self._gradient: Array | None = None
+        self._swept: Any = None
         self._given_name = name
         self._assigned = -1
         self._memo: Any = None
@@ -181,11 +186,7 @@ class Tensor:
         """The value as a read-only NumPy array."""
         if self._value is None:
             self._no_value("its value was asked for")
-        value = np.asarray(self._value)
-        if value.flags.writeable:
-            value = value.view()
-            value.flags.writeable = False
-        return value
+        return _read_only(self._value)
 
     @property
     def known_value(self) -> Any:
@@ -195,11 +196,19 @@ class Tensor:
     @property
     def grad(self) -> Array | None:
         """The gradient of the last `backward`, or None when none was computed."""
+        if self._swept is not None:
+            self.grad = _read_only(self._swept)
         return self._gradient
 
     @grad.setter
     def grad(self, gradient: Array | None) -> None:
         self._gradient = gradient
+        self._swept = None
+
+    def keep_gradient(self, gradient: Any) -> None:
+        """Keep a gradient as a backward pass found it; `grad` makes an array of it when asked."""
+        self._gradient = None
+        self._swept = gradient
 
     @property
     def spec(self) -> Spec:
@@ -307,7 +316,7 @@ class Tensor:
             )
         array.flags.writeable = False
         self._value = array
-        self._gradient = None
+        self.grad = None
         self._assigned = next(_serials)
 
     @property
@@ -330,7 +339,7 @@ class Tensor:
         GradientError
             When this tensor is not a scalar and no seed is given, or depends on no parameter.
         """
-        from backlight.differentiate.reverse import backward  # import here: it needs tensors
+        from backlight.differentiate.backward import backward  # import here: it needs tensors
 
         backward(self, seed, accumulate=accumulate)
 
@@ -558,6 +567,15 @@ class Tensor:
             "A tensor is never changed in place, because the backward pass needs its value; "
             "build a new one with bl.where or bl.concat."
         )
+
+
+def _read_only(value: Any) -> Array:
+    """Return a value as an array that cannot be written to."""
+    array: Array = np.asarray(value)
+    if array.flags.writeable:
+        array = array.view()
+        array.flags.writeable = False
+    return array
 
 
 def record(

@@ -7,14 +7,11 @@ can be differentiated, compiled and explained like anything else.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from backlight.errors import BacklightWarning, GradientError, MissingRuleError, ShapeError
+from backlight.errors import GradientError, MissingRuleError, ShapeError
 from backlight.graph.primitive import Kind, Primitive
 from backlight.graph.scope import open_scope
 from backlight.ops.compose import permute, reshape
@@ -30,7 +27,7 @@ from backlight.ops.logical import (
 from backlight.ops.move import unbroadcast
 from backlight.ops.piecewise import WHERE, ZEROS_LIKE
 from backlight.ops.reduce import ANY, expand
-from backlight.tensor import Tensor, literal, quiet, record
+from backlight.tensor import Tensor, literal, record
 from backlight.trace import history
 
 
@@ -308,63 +305,3 @@ def unit_seed(output: Tensor, what: str) -> Tensor:
             f"{what} needs a floating-point result, and {output.name or 'it'} is {output.dtype}."
         )
     return literal(1.0, output.dtype)
-
-
-def backward(output: Tensor, seed: Any = None, *, accumulate: bool = False) -> Sweep:
-    """Run the backward pass of eager tensors and store the gradients on them.
-
-    See `Tensor.backward`.
-    """
-    order = history([output])
-    stale = [each for each in order for operand in each.inputs if operand.assigned > each.serial]
-    if stale:
-        raise GradientError(
-            f"A parameter was assigned a new value after {stale[0].name or 'the loss'} was "
-            f"recorded, so its derivatives would mix two states; record the loss again."
-        )
-    if output.known_value is None:
-        raise GradientError("A traced tensor has no gradients of its own; use bl.grad(f).")
-    if seed is None:
-        start = unit_seed(output, "backward()")
-    else:
-        start = literal(seed.value if isinstance(seed, Tensor) else seed, output.dtype)
-        if start.shape != output.shape:
-            raise ShapeError(
-                f"The seed has shape {start.shape} and the tensor {output.shape}; they must match."
-            )
-    if not output.tracked:
-        dependent(order, parameters_of(order))  # names a primitive that lacks a rule
-        raise GradientError(
-            f"{output.name or 'This tensor'} depends on no parameter, so there is nothing to "
-            f"differentiate; make the leaf with bl.param, or see bl.why_no_grad."
-        )
-    with quiet():
-        done = sweep([output], [start])
-    for each in done.order:
-        gradient = done.gradients.get(each.serial)
-        if gradient is None:
-            if not accumulate:
-                each.grad = None
-            continue
-        value = gradient.value
-        if accumulate and each.grad is not None:
-            value = each.grad + value
-        each.grad = value
-    _warn_of_nonfinite(done)
-    return done
-
-
-def _warn_of_nonfinite(done: Sweep) -> None:
-    for each in done.order:
-        gradient = each.grad
-        if each.inputs or gradient is None or np.all(np.isfinite(gradient)):
-            continue
-        place = each.location
-        warnings.warn(
-            f"The gradient of {each.name or 'a parameter'}"
-            f"{f' ({place})' if place is not None else ''} is not finite; bl.find_nonfinite(loss) "
-            f"names the first such node.",
-            BacklightWarning,
-            stacklevel=4,
-        )
-        return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -203,18 +204,15 @@ class Engine:
 
         The result does not depend on how steps are grouped: `advance` runs the same code.
         """
-        lengths = [self._length(state.step + k) for k in range(count)]
-        data = self._data() if self._ahead is None else ()
-        if self.plan.whole:
-            rows = [np.zeros(0, np.int64)] * count
-        elif self._ahead is not None:
-            data, first = self._read_ahead(state.step, count)
-            ends = first + np.cumsum([0, *lengths])
-            rows = [np.arange(*ends[k : k + 2]) for k in range(count)]
+        if self._ahead is None:
+            data = self._data()
+            rows, starts = self._lines(state.step, count)
         else:
-            rows = [self.rows(state.step + k) for k in range(count)]
-        found = self._step_program(lengths[0]).run_many(
-            state.parameters, state.slots, data, rows, state.step, scale, self.seed
+            data, first = self._read_ahead(state.step, count)
+            starts = self._starts(state.step, count)
+            rows = np.arange(first, first + starts[-1])
+        found = self._step_program(self._length(state.step)).run_many(
+            state.parameters, state.slots, data, rows, starts, state.step, scale, self.seed
         )
         return TrainingState(state.step + count, found.parameters, found.slots), found
 
@@ -227,12 +225,41 @@ class Engine:
         if self._ahead is not None:  # rows are read for one epoch at a time
             most = min(most, plan.per_epoch - plan.position(step)[1])
         served = self._step_program(self._length(step)).executable.lengths
-        if plan.whole or set(plan.lengths) <= set(served):
+        if plan.whole or set(self._lengths.tolist()) <= set(served):
             return most
         count = 1
         while count < most and self._length(step + count) in served:
             count += 1
         return count
+
+    @cached_property
+    def _lengths(self) -> Array:
+        """The number of examples of each batch of an epoch."""
+        return np.array([self.plan.length(k) for k in range(self.plan.per_epoch)], np.int64)
+
+    def _starts(self, step: int, count: int) -> Array:
+        """Where the rows of consecutive steps begin when they stand one after the other."""
+        found = np.zeros(count + 1, np.int64)
+        if not self.plan.whole:
+            batches = np.arange(step, step + count) % self.plan.per_epoch
+            np.cumsum(self._lengths[batches], out=found[1:])
+        return found
+
+    def _lines(self, step: int, count: int) -> tuple[Array, Array]:
+        """The rows of consecutive steps, one after the other, and where each step's begin."""
+        starts = self._starts(step, count)
+        rows = np.empty(starts[-1], np.int64)
+        filled, end = 0, step + count
+        while step < end and not self.plan.whole:
+            epoch, batch = self.plan.position(step)
+            if self._order is None or self._order[0] != epoch:
+                self._order = (epoch, self.plan.epoch_order(epoch))
+            some = min(end - step, self.plan.per_epoch - batch)
+            first, last = self.plan.span(batch, some)
+            rows[filled : filled + last - first] = self._order[1][first:last]
+            filled += last - first
+            step += some
+        return rows, starts
 
     def _length(self, step: int) -> int:
         return self.plan.length(self.plan.position(step)[1])

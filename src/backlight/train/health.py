@@ -140,6 +140,11 @@ class Checkups:
         self._last = FIRST_GUESS
         self._said: dict[tuple[str, str], float] = {}
 
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether they are due after certain epochs, and not by the clock."""
+        return self._on and self._every is not None
+
     def begin(self) -> None:
         """Start the clock: training begins."""
         self._begun = time.perf_counter()

@@ -101,7 +101,9 @@ class Loop(Standing):
             return EARLY
         if self.state.lbfgs is not None and self.state.lbfgs.reason:
             return self.state.lbfgs.reason
-        for epoch in range(len(self.history["loss"]), self.settings.epochs):
+        while (epoch := len(self.history["loss"])) < self.settings.epochs:
+            if self._many_epochs(epoch, show):
+                continue
             sums = self.mark.sums()
             stopped = self._steps(epoch, sums, show)
             if stopped == CALLBACK:
@@ -156,17 +158,16 @@ class Loop(Standing):
         return ""
 
     def _many_steps(self, epoch: int, batch: int, sums: Sums, bar: Bar | None) -> int:
-        """Take the full batches of an epoch in a few calls; return which batch is the next.
+        """Take the batches of an epoch in a few calls; return which batch is the next.
 
         A call takes about a tenth of a second, so that progress shows and Ctrl-C is heard, and
         ends where a checkpoint is due.
         """
         engine = self.engine
-        length = engine.plan.length(0)
-        full = sum(engine.plan.length(k) == length for k in range(engine.plan.per_epoch))
-        while batch < full:
+        while batch < engine.plan.per_epoch:
             begun = time.perf_counter()
-            count = min(self.together, full - batch)
+            left = engine.plan.per_epoch - batch
+            count = engine.together(self.state.step, min(self.together, left))
             room = None if self.keeper is None else self.keeper.room(self.state.step)
             count = count if room is None else min(count, room)
             new, found = engine.advance_many(self.state, count, self.scales.last)
@@ -179,7 +180,7 @@ class Loop(Standing):
                 count = found.done
             self.previous, self.state = self.state, new
             self.snapshots.offer(new)
-            self._add_many(sums, found, float(length), batch)
+            self._add_many(sums, found, self.previous.step, batch)
             self.mark = self._marked(sums)
             batch += count
             if failed:
@@ -193,20 +194,67 @@ class Loop(Standing):
                 self._offer_checkpoint()
         return batch
 
-    def _add_many(self, sums: Sums, found: ManySteps, length: float, batch: int) -> None:
+    def _many_epochs(self, epoch: int, show: Silent) -> bool:
+        """Take several short epochs in one call, where nothing looks between them; tell whether.
+
+        What went wrong is found out step by step afterwards.
+        """
+        engine, steps = self.engine, self.engine.plan.per_epoch
+        count = min(self.together // steps, self.settings.epochs - epoch)
+        if count < 2 or self.state.step != epoch * steps or not self._unobserved():
+            return False
+        if engine.together(self.state.step, count * steps) < count * steps:
+            return False
+        begun = time.perf_counter()
+        new, found = engine.advance_many(self.state, count * steps, self.scales.last)
+        if found.done < count * steps:
+            return False
+        first = self.state.step
+        self.previous, self.state = self.state, new
+        self.snapshots.offer(new)
+        spent = time.perf_counter() - begun
+        if spent < CALL_SECONDS:
+            self.together *= 2
+        for k in range(count):
+            sums = Sums(metrics=[0.0] * len(self.names))
+            self._add_many(sums, found.part(k * steps, (k + 1) * steps), first + k * steps, 0)
+            sums.begun = time.perf_counter() - spent / count
+            self._end_epoch(sums)
+        values = {key: each[-1] for key, each in self.history.items()}
+        show.epoch(epoch + count - 1, values)
+        if self.checkups.due(epoch + count):
+            self._check_up(epoch + count - 1, show)
+        self.mark = self._marked(Sums(metrics=[0.0] * len(self.names)))
+        return True
+
+    def _unobserved(self) -> bool:
+        """Whether nobody asks for anything but the history between two epochs."""
+        hooks = self.settings.hooks
+        return not (
+            hooks.step_end
+            or hooks.epoch_end
+            or self.prepared.validation is not None
+            or self.watch is not None
+            or self.plateau is not None
+            or self.keeper is not None
+            or self.observer.wants_identity
+            or self.checkups.counts_epochs
+            or not self.engine.iterates
+        )
+
+    def _add_many(self, sums: Sums, found: ManySteps, first: int, batch: int) -> None:
         """Add several steps one after the other, so that the sums do not depend on the calls."""
-        engine, first = self.engine, self.previous.step
+        engine = self.engine
         losses = found.losses.tolist()
         if engine.model.objective.reduction == "sum":
             shares = losses
-        elif engine.train.weights is None:
-            shares = [loss * length for loss in losses]
         else:
             shares = [loss * self._weight(first + k, batch + k) for k, loss in enumerate(losses)]
         for share in shares:
             sums.loss += share
+        lengths = [engine.plan.length(batch + k) for k in range(len(losses))]
         for k in range(found.metrics.shape[1]):
-            for value in found.metrics[:, k].tolist():
+            for value, length in zip(found.metrics[:, k].tolist(), lengths, strict=True):
                 sums.metrics[k] += value * length
         sums.rate = float(found.rates[-1])
         if self.step_history:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_WRITES = 0.5
 
+
 class Recorder(Observer):
     """Enters one run into a run store; a context that opens and closes it.
 

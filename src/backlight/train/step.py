@@ -7,7 +7,7 @@ whole step for one batch length and gives a `StepProgram`, a function from array
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -224,7 +224,8 @@ class StepProgram:
         parameters: Arrays,
         slots: Slots,
         data: Sequence[Array],
-        rows: Sequence[Array],
+        rows: Array,
+        starts: Array,
         step: int,
         scale: float,
         seed: int,
@@ -237,8 +238,10 @@ class StepProgram:
             Before the first of them; they are not changed.
         data : sequence of ndarray
             The whole data, or the one batch of a full-batch run.
-        rows : sequence of ndarray of int64
-            The examples of each step; empty arrays for a full-batch run.
+        rows : ndarray of int64
+            The examples of all steps, one after the other; none for a full-batch run.
+        starts : ndarray of int64, shape (steps + 1,)
+            Where those of each step begin.
         step : int
             The number of the first.
         scale, seed
@@ -255,9 +258,7 @@ class StepProgram:
             values.extend(new_slots[slot].values())
         values.extend([None] * len(data) if self.gather else data)
         values += [np.array(step, np.int64), np.array(scale), np.array(seed, np.int64)]
-        starts = np.cumsum([0, *(len(each) for each in rows)])
-        lines = np.concatenate(rows)
-        done, kept = self.executable.iterate(values, data if self.gather else [], lines, starts)
+        done, kept = self.executable.iterate(values, data if self.gather else [], rows, starts)
         last = 2 + self.metrics
         norms = kept[:, last] if self.norm else None
         return ManySteps(done, kept[:, 0], kept[:, 1], kept[:, 2:last], norms, new, new_slots)
@@ -328,6 +329,18 @@ class ManySteps:
     norms: Array | None
     parameters: Arrays
     slots: Slots
+
+    def part(self, begin: int, end: int) -> ManySteps:
+        """Return what some of the steps recorded, with what came after the last of all."""
+        norms = None if self.norms is None else self.norms[begin:end]
+        return replace(
+            self,
+            done=max(min(self.done, end) - begin, 0),
+            losses=self.losses[begin:end],
+            rates=self.rates[begin:end],
+            metrics=self.metrics[begin:end],
+            norms=norms,
+        )
 
 
 @dataclass(frozen=True)
