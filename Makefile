@@ -4,11 +4,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test lint format demo oracles fuzz bench-recording lock clean
+.PHONY: help setup test lint format demo oracles docs fuzz kill bench bench-quick bench-sklearn \
+	bench-streaming screenshots lock clean
 
 help: ## list what can be made
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,8 +71,37 @@ demo: $(VENV)/core.stamp ## the tour: a derivation and a small training run
 fuzz: $(VENV)/test.stamp ## the property tests with many more random examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q -m hypothesis tests
 
-bench-recording: $(VENV)/core.stamp ## time recording and the backward pass
-	$(BIN)/python benchmarks/recording.py
+kill: $(VENV)/test.stamp ## kill training 50 times at random moments, resume, and compare every bit
+	BACKLIGHT_KILLS=50 $(BIN)/python -m pytest -q -m slow tests/train/test_kill.py
+
+docs: $(VENV)/docs.stamp ## build the site in build/docs; every code block in it is run
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "The site is in build/docs/index.html"
+
+screenshots: $(VENV)/test.stamp ## pictures of the studio for the documentation (needs chromium)
+	$(BIN)/python tools/screenshots.py
+
+# ---- measuring ------------------------------------------------------------------------------
+
+$(BENCH)/bench.stamp: requirements/bench.txt pyproject.toml
+	@echo "set-up: installing Backlight and its peers into $(BENCH) (PyTorch and JAX: large)"
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check -r requirements/bench.txt
+	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+bench: $(BENCH)/bench.stamp ## Backlight beside its peers; writes benchmarks/results, README and docs
+	$(BENCH)/bin/python -m benchmarks
+	$(BENCH)/bin/python -m benchmarks.report
+
+bench-quick: $(BENCH)/bench.stamp ## the same with fewer repetitions; writes nothing
+	$(BENCH)/bin/python -m benchmarks --quick
+
+bench-sklearn: $(BENCH)/bench.stamp ## the estimators beside scikit-learn's own
+	$(BENCH)/bin/python benchmarks/sklearn_estimators.py
+
+bench-streaming: $(VENV)/test.stamp ## train on a Parquet file of 5 million rows; reports peak memory
+	$(BIN)/python -m benchmarks.streaming
 
 format: $(VENV)/test.stamp ## let ruff format and fix what it can
 	$(BIN)/python -m ruff format .
@@ -80,5 +111,5 @@ lock: ## write requirements/*.txt anew from pyproject.toml
 	requirements/lock.sh $(PYTHON)
 
 clean: ## remove .venv, caches and build products
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2> /dev/null || true

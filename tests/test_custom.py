@@ -29,3 +29,10 @@ def test_evaluate_that_returns_no_array_is_named(value):
 def test_evaluate_must_be_a_function():
     with pytest.raises(UsageError, match="own_number needs a function that evaluates it, not 3"):
         bl.primitive("own_number", 3, partials=[lambda y, x: 1.0])
+
+
+def test_a_list_is_refused_as_by_every_other_function():
+    # Tensors in a list would become a constant, and their gradients zero.
+    double = bl.primitive("listed", lambda xp, x: 2 * x, partials=[lambda y, x: 2.0])
+    with pytest.raises(bl.errors.DtypeError, match=r"wrap it in bl\.tensor"):
+        bl.grad(lambda x: bl.sum(double(x)))([1.0, 2.0])

@@ -25,9 +25,11 @@ PACKAGE = ROOT / "src" / "backlight"
 # A module may import from its own layer and from those above it in this list.  `__init__` is the
 # package itself: what users see as `bl`.
 LAYERS = (
+    "version",
     "errors",
     "source",
     "files",
+    "late",
     "graph",
     "ops",
     "tensor",

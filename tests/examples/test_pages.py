@@ -81,9 +81,10 @@ def test_links_lead_to_files_and_headings():
 
 
 def headings(text: str) -> set[str]:
-    """Return the anchors of a page's headings."""
+    """Return the anchors of a page: its headings and those written in HTML."""
     titles = re.findall(r"^#+ (.+)$", text, flags=re.M)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    named = set(re.findall(r'<a id="([\w-]+)">', text))
+    return named | {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in titles}
 
 
 def test_every_field_of_a_trace_is_described():

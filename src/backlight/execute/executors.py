@@ -38,6 +38,11 @@ class Executable(Protocol):
         """The numbers of rows that a run of `iterate` may gather."""
         ...
 
+    @property
+    def seconds(self) -> float:
+        """About how long a run takes, as far as that was worked out; 0 when it was not."""
+        ...
+
     def run(self, values: Sequence[Any], *, keep: bool = False) -> list[Array]:
         """Return the outputs for the values of the inputs (all nodes' values with ``keep``)."""
         ...

@@ -69,6 +69,11 @@ class Program:
         """None: see `iterates`."""
         return ()
 
+    @property
+    def seconds(self) -> float:
+        """Not worked out."""
+        return 0.0
+
     def iterate(
         self,
         values: Sequence[Array | None],

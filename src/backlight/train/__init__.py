@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backlight.train.callbacks import Callback, EarlyStopping, RunState
-from backlight.train.checkpoints import Checkpoints
-from backlight.train.fit import fit
-from backlight.train.run import ReplayedStep, Run
-from backlight.train.runlog import RunLog
-from backlight.train.save import is_run, save
-from backlight.train.stored import StoredRun, load
+from backlight.late import import_late
 
 if TYPE_CHECKING:
+    from backlight.train.callbacks import Callback, EarlyStopping, RunState
+    from backlight.train.checkpoints import Checkpoints
+    from backlight.train.fit import fit
+    from backlight.train.run import ReplayedStep, Run
+    from backlight.train.runlog import RunLog
+    from backlight.train.save import is_run, save
     from backlight.train.store import RunStore
+    from backlight.train.stored import StoredRun, load
+else:
+    import_late(
+        __name__,
+        {
+            "backlight.train.callbacks": ("Callback", "EarlyStopping", "RunState"),
+            "backlight.train.checkpoints": ("Checkpoints",),
+            "backlight.train.fit": ("fit",),
+            "backlight.train.run": ("ReplayedStep", "Run"),
+            "backlight.train.runlog": ("RunLog",),
+            "backlight.train.save": ("is_run", "save"),
+            "backlight.train.store": ("RunStore",),
+            "backlight.train.stored": ("StoredRun", "load"),
+        },
+    )
 
 __all__ = [
     "Callback",
@@ -30,12 +45,3 @@ __all__ = [
     "load",
     "save",
 ]
-
-
-def __getattr__(name: str) -> type[RunStore]:
-    """Load the run store when it is first asked for, because SQLite takes a while to load."""
-    if name == "RunStore":
-        from backlight.train.store import RunStore
-
-        return RunStore
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -216,6 +216,13 @@ class Engine:
         )
         return TrainingState(state.step + count, found.parameters, found.slots), found
 
+    def calls_of(self, seconds: float) -> int:
+        """Return about how many steps a call of so many seconds takes, at least 16."""
+        if isinstance(self.model.optimizer, LBFGS):
+            return 16
+        step = self._step_program(self.plan.lengths[0]).executable.seconds
+        return max(int(seconds / step), 16) if step > 0.0 else 16
+
     def together(self, step: int, most: int) -> int:
         """Return how many steps from this one on can be taken in one call, ``most`` at most.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from backlight.optim import LBFGS, Adam, Optimizer
 from backlight.tensor import Tensor
 from backlight.train.batches import BatchPlan
 from backlight.train.callbacks import EarlyStopping, Hooks
-from backlight.train.checkpoints import Checkpoints, Keeper, PathLike
 from backlight.train.engine import Engine, check_seed, is_rule
 from backlight.train.health import Checkups
 from backlight.train.loop import Loop
@@ -30,6 +29,9 @@ from backlight.train.run import Run
 from backlight.train.runlog import RunLog
 from backlight.train.standing import Settings
 from backlight.train.step import Model, predicted_spec
+
+if TYPE_CHECKING:
+    from backlight.train.checkpoints import Checkpoints, Keeper, PathLike
 
 
 def fit(
@@ -42,7 +44,7 @@ def fit(
     batch_size: int | None = 32,
     validation: Any = None,
     sample_weights: Any = None,
-    metrics: Sequence[str | MetricFunction] = (),
+    metrics: Sequence[str | MetricFunction] | None = (),
     callbacks: Sequence[Any] = (),
     early_stopping: EarlyStopping | None = None,
     shuffle: bool = True,
@@ -87,10 +89,10 @@ def fit(
         Examples that are only measured; a float is the share of ``data`` that is set aside.
     sample_weights : array_like of shape (n,), optional
         One weight for each example; the loss must take ``weights=``.
-    metrics : sequence of str or callable
+    metrics : sequence of str or callable, or None
         Names (``"accuracy"``, ``"mean_absolute_error"``, ``"mean_squared_error"``) or functions
         of prediction and target that return the mean over a batch.  The accuracy is measured
-        unasked with losses for classes.
+        unasked with losses for classes; None measures nothing but the loss.
     callbacks : sequence
         Objects with ``on_epoch_end(state)`` or ``on_step_end(state)``, or functions, which are
         called after every epoch; one that returns True stops training.
@@ -174,8 +176,9 @@ def fit(
         )
     seed = check_seed(seed)
     checkups = Checkups(health)
-    checkpoints, log = Checkpoints.of(checkpoint), RunLog.of(store)
-    if resume and checkpoints is None:
+    log = RunLog.of(store)
+    keeper = None if checkpoint is None else _keeper(checkpoint, bool(resume))
+    if resume and keeper is None:
         raise UsageError("resume=True needs checkpoint=, the folder of what is to be gone on from.")
     tensors = _parameters(net)
     objective = describe_loss(loss)
@@ -184,7 +187,7 @@ def fit(
         {name: each.spec for name, each in tensors.items()},
         objective,
         chosen,
-        resolve(metrics, objective.accuracy),
+        () if metrics is None else resolve(metrics, objective.accuracy),
         check_name(executor),
     )
     prepared = prepare(
@@ -199,9 +202,9 @@ def fit(
     plan = BatchPlan(len(prepared.train), batch_size, seed, bool(shuffle))
     engine = Engine(model, prepared.train, plan, seed, norm=gradient_norms)
     with ExitStack() as open_things:
-        keeper = recorder = None
-        if checkpoints is not None:
-            keeper = open_things.enter_context(Keeper(checkpoints, bool(resume)))
+        recorder = None
+        if keeper is not None:
+            open_things.enter_context(keeper)
         if log is not None:
             # Here, because SQLite takes a while to load and few runs need it.
             from backlight.train.recorder import Recorder
@@ -209,6 +212,16 @@ def fit(
             recorder = open_things.enter_context(Recorder(log, settings.epochs))
         loop = Loop(settings, engine, prepared, tensors, early_stopping, keeper, recorder, checkups)
         return loop.run()
+
+
+def _keeper(checkpoint: Checkpoints | PathLike, resume: bool) -> Keeper:
+    """Return what will keep checkpoints, from how they were asked for."""
+    # Here, because few runs need it.
+    from backlight.train.checkpoints import Checkpoints, Keeper
+
+    chosen = Checkpoints.of(checkpoint)
+    assert chosen is not None, "it was asked for"
+    return Keeper(chosen, resume)
 
 
 def _count(value: Any, name: str, least: int) -> int:

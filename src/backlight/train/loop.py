@@ -16,7 +16,6 @@ from backlight.errors import BacklightError, TrainingError
 from backlight.train import failure, health
 from backlight.train.callbacks import Hooks, RunState
 from backlight.train.engine import Outcome, TrainingState
-from backlight.train.identity import identify
 from backlight.train.mark import Sums
 from backlight.train.progress import Bar, Silent
 from backlight.train.progress import progress as progress_of
@@ -41,6 +40,8 @@ class Loop(Standing):
     def run(self) -> Run:
         """Train, and return the run; the network has its parameters whatever happens."""
         if self.keeper is not None or self.observer.wants_identity:
+            from backlight.train.identity import identify
+
             options = None if self.watch is None else self.watch.options
             log_every = self.settings.log_every
             self.identity = identify(self.engine, self.prepared, options, log_every)
@@ -215,17 +216,31 @@ class Loop(Standing):
         spent = time.perf_counter() - begun
         if spent < CALL_SECONDS:
             self.together *= 2
-        for k in range(count):
-            sums = Sums(metrics=[0.0] * len(self.names))
-            self._add_many(sums, found.part(k * steps, (k + 1) * steps), first + k * steps, 0)
-            sums.begun = time.perf_counter() - spent / count
-            self._end_epoch(sums)
+        if steps == 1 and engine.train.weights is None and not self.step_history:
+            self._end_epochs(found, spent)
+        else:
+            for k in range(count):
+                sums = Sums(metrics=[0.0] * len(self.names))
+                self._add_many(sums, found.part(k * steps, (k + 1) * steps), first + k * steps, 0)
+                sums.begun = time.perf_counter() - spent / count
+                self._end_epoch(sums)
         values = {key: each[-1] for key, each in self.history.items()}
         show.epoch(epoch + count - 1, values)
         if self.checkups.due(epoch + count):
             self._check_up(epoch + count - 1, show)
         self.mark = self._marked(Sums(metrics=[0.0] * len(self.names)))
         return True
+
+    def _end_epochs(self, found: ManySteps, seconds: float) -> None:
+        """Write down epochs of one step each: their numbers are the steps' own."""
+        n, history = float(len(self.engine.train)), self.history
+        weight = self.engine.loss_weight(self.engine.train)
+        summed = self.engine.model.objective.reduction == "sum"
+        history["loss"].extend(((found.losses * (1.0 if summed else n)) / weight).tolist())
+        for k, name in enumerate(self.names):
+            history[name].extend((found.metrics[:, k] * n / n).tolist())
+        history["learning_rate"].extend(found.rates.tolist())
+        history["seconds"].extend([seconds / len(found.losses)] * len(found.losses))
 
     def _unobserved(self) -> bool:
         """Whether nobody asks for anything but the history between two epochs."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backlight.data import Dataset, Preprocessor, from_frame, is_frame
+from backlight.data import Dataset
 from backlight.data.messages import plural
 from backlight.data.rows import (
     FileRows,
@@ -28,6 +28,9 @@ from backlight.graph.primitive import Array, Dtype, Shape, Spec
 from backlight.ops.random import permutation
 from backlight.train.batches import SPLIT_STREAM, Positions
 from backlight.train.objective import Objective
+
+if TYPE_CHECKING:  # what reads tables is loaded when there is one
+    from backlight.data import Preprocessor
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +170,8 @@ def _framed(data: Any, like: Dataset | None) -> Any:
     """Make a `Dataset` of a pair of a data frame and the name of its target."""
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
         return data
+    from backlight.data import from_frame, is_frame
+
     frame, target = data
     if not is_frame(frame):
         return data
@@ -207,6 +212,8 @@ def _prepare_table(
         if isinstance(other, Dataset) and other.columns is not None:
             _check_same_columns(table, other)
         held = _pair(other, "validation")
+    from backlight.data import Preprocessor
+
     learnt = Preprocessor.fit(train[0], table.columns)
     examples = _examples(learnt.apply(train[0]), train[1], "", objective, dtype)
     if weights is not None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SECONDS_BETWEEN_UPDATES = 0.1
 MOST_LINES = 20
@@ -97,6 +97,9 @@ class Bar(Silent):
         self._console = console
         self._epochs = epochs
         self._steps = steps  # in one epoch
+        # Here and below, because Rich takes a while to load and most runs show nothing.
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
         self._progress = Progress(
             TextColumn("epoch {task.fields[number]}/{task.fields[epochs]}"),
             BarColumn(bar_width=20),
@@ -107,7 +110,7 @@ class Bar(Silent):
             auto_refresh=False,
             transient=False,
         )
-        self._task: TaskID = self._progress.add_task(
+        self._task = self._progress.add_task(
             "", total=float(epochs), number=0, epochs=epochs, text="", rate=""
         )
         self._text = ""
@@ -183,7 +186,10 @@ def progress(
     """
     if not wanted or epochs == 0:
         return Silent()
-    console = console or Console(stderr=True)
+    if console is None:
+        from rich.console import Console
+
+        console = Console(stderr=True)
     if console.is_terminal and not console.is_dumb_terminal:
         return Bar(console, epochs, steps)
     return Lines(console, epochs)

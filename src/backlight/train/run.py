@@ -10,11 +10,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from backlight.data import Dataset, Preprocessor
 from backlight.errors import RunError, UsageError
 from backlight.graph.primitive import Array, Spec
 from backlight.ops.leaf import INPUT, PARAMETER
@@ -24,9 +23,12 @@ from backlight.tensor import INT64, Tensor, leaf, quiet
 from backlight.trace import capture
 from backlight.train.callbacks import History
 from backlight.train.engine import Engine, TrainingState
-from backlight.train.hardest import Hardest, hardest
 from backlight.train.snapshots import Course
 from backlight.train.step import Arrays, Batch, Model, forget_caller, forward
+
+if TYPE_CHECKING:
+    from backlight.data import Dataset, Preprocessor
+    from backlight.train.hardest import Hardest
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,6 +341,8 @@ class Run:
         3
         """
         self._check_data()
+        from backlight.train.hardest import hardest
+
         return hardest(self.course.engine, self.parameters, count, by)
 
     def save(self, directory: str | os.PathLike[str], **options: Any) -> Path:

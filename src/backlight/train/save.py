@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
@@ -37,6 +36,7 @@ from backlight.train.durable import sync_folder, write_and_sync
 from backlight.train.engine import TrainingState
 from backlight.train.prepare import Examples
 from backlight.train.run import Run
+from backlight.version import __version__
 
 FORMAT, VERSION = "backlight.run", 1
 RUN_FILE, HISTORY_FILE = "run.json", "history.jsonl"
@@ -317,7 +317,7 @@ def fingerprint(examples: Examples) -> str:
 def environment() -> Json:
     """Return the versions and the machine that a run was made with."""
     return {
-        "backlight": importlib.metadata.version("backlight"),
+        "backlight": __version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "platform": sys.platform,

@@ -11,6 +11,7 @@ import math
 import time
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,17 +19,22 @@ from backlight.errors import BacklightWarning
 from backlight.optim import PlateauState, ReduceOnPlateau
 from backlight.tensor import Tensor
 from backlight.train.callbacks import EarlyStopping, History, Hooks, Watch
-from backlight.train.checkpoint import Saved
-from backlight.train.checkpoints import Keeper
 from backlight.train.engine import Engine
 from backlight.train.health import Checkups
-from backlight.train.identity import check_same
 from backlight.train.mark import Mark, Seen, Sums, cut
 from backlight.train.observe import Observer
 from backlight.train.prepare import Prepared
-from backlight.train.save import Json, environment
 from backlight.train.snapshots import Scales, Snapshots
 from backlight.train.step import Arrays
+
+if TYPE_CHECKING:  # what writes checkpoints is loaded by those who want some
+    from backlight.train.checkpoint import Saved
+    from backlight.train.checkpoints import Keeper
+    from backlight.train.save import Json
+
+
+FIRST_CALL = 0.01
+"""Seconds that the first call of compiled code may take, by a rough estimate; later ones adapt."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Standing:
         self.identity: Json = {}
         self.state = engine.first(start)
         self.previous = self.state
-        self.together = 16  # steps in one call of compiled code
+        self.together = engine.calls_of(FIRST_CALL)  # steps in one call of compiled code
         self.snapshots = Snapshots()
         self.snapshots.offer(self.state)
         self.scales = Scales()
@@ -146,6 +152,9 @@ class Standing:
 
     def _resume(self, keeper: Keeper) -> int | None:
         """Go to the last checkpoint, if there is one, and return its step."""
+        from backlight.train.identity import check_same
+        from backlight.train.save import environment
+
         saved = keeper.latest()
         if saved is None:
             keeper.write_first(self._saved(""))
@@ -180,6 +189,9 @@ class Standing:
             self.observer.event("checkpoint", path.name, self.state.step)
 
     def _saved(self, stopped: str) -> Saved:
+        from backlight.train.checkpoint import Saved
+        from backlight.train.save import environment
+
         return Saved(
             self.mark,
             self.history,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -23,6 +22,7 @@ from backlight.execute.native.engine import host
 from backlight.graph.graph import Graph
 from backlight.graph.primitive import Array, Primitive
 from backlight.ops.leaf import Literal
+from backlight.version import __version__
 
 _ROOT = Path(__file__).parents[2]
 _SOURCES = ("execute", "execute/native", "graph", "ops", "passes")
@@ -48,7 +48,7 @@ def environment() -> str:
     found = host()
     return "\n".join(
         [
-            f"backlight {importlib.metadata.version('backlight')} {_sources_stamp(_ROOT)}",
+            f"backlight {__version__} {_sources_stamp(_ROOT)}",
             f"llvmlite {llvmlite.__version__}",
             f"llvm {'.'.join(str(each) for each in llvm.llvm_version_info)}",
             f"{found.triple} {found.cpu} {found.vector_bits} {found.features}",

@@ -113,6 +113,11 @@ class NativeProgram:
             return (self.merged.full, self.merged.ragged)
         return () if self.iteration is None else (self.iteration.length,)
 
+    @property
+    def seconds(self) -> float:
+        """About how long a run takes on one thread."""
+        return self.lowered.seconds
+
     def _calls_back(self) -> bool:
         """Whether Python is called back for a node."""
         nodes = self.plan.graph.nodes

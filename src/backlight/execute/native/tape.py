@@ -144,6 +144,11 @@ class TapeProgram:
         """None: see `iterates`."""
         return ()
 
+    @property
+    def seconds(self) -> float:
+        """Not worked out."""
+        return 0.0
+
     def iterate(
         self,
         values: Sequence[Array | None],
