@@ -179,7 +179,13 @@ def run_script(
             text=True,
             cwd=ROOT,
             timeout=timeout,
-            env={**os.environ, **environment(threads), **(variables or {})},
+            # An installed package brings its bytecode; one that is edited must be let keep it.
+            env={
+                **os.environ,
+                **environment(threads),
+                "PYTHONDONTWRITEBYTECODE": "",
+                **(variables or {}),
+            },
         )
     except subprocess.TimeoutExpired:
         raise AbsentError(f"not done after {timeout:.0f} s") from None

@@ -38,7 +38,7 @@ myst_links_external_new_tab = False
 
 # Pages that other programs check, or whose blocks are no programs of a reader's.
 blocks_not_run = {
-    "benchmarks": "needs the libraries that make bench installs; hours of measuring",
+    "benchmarks": "needs the libraries that make bench installs, and measures for long",
 }
 
 # What the fragments of a page take for granted.
@@ -65,7 +65,6 @@ autodoc_typehints = "none"  # the types stand in the docstrings, in words
 autodoc_member_order = "bysource"
 autodoc_default_options = {
     "members": True,
-    "show-inheritance": False,
     # scikit-learn makes these, with references to its own pages.
     "exclude-members": "set_fit_request, set_partial_fit_request, set_score_request",
 }
@@ -87,7 +86,11 @@ html_math_renderer = "mathml"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
-    "logo": {"text": "Backlight", "image_light": "_static/mark.svg", "image_dark": "_static/mark.svg"},
+    "logo": {
+        "text": "Backlight",
+        "image_light": "_static/mark.svg",
+        "image_dark": "_static/mark.svg",
+    },
     "navbar_align": "left",
     "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],

@@ -2,8 +2,8 @@
 
 A page's blocks of Python run in order in one namespace, its console blocks in the same temporary
 folder.  A block of `text` directly below a block is what it must print; there "…" stands for
-anything, and numbers with decimals may differ in their last digit or by one in a thousand.  What a block draws under the
-name of a picture of the page must be that picture.
+anything, and numbers with decimals may differ in their last digit or by one in a thousand.  What a
+block draws under the name of a picture of the page must be that picture.
 
 Comments in the page steer it:
 
@@ -38,57 +38,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[\w+-]*)[^\n`]*$")
-COMMENT = re.compile(
-    r"^<!-- (?P<what>not run|page not run|raises|within)[: ]\s*(?P<text>.*?)\s*-->$"
-)
-HIDDEN = "<!-- run"
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from page_blocks import NUMBER, Block, agrees, blocks_of, tidy
+
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+\.svg)\)|^ *```\{(?:image|figure)\} (\S+\.svg)", re.M)
-RUNNABLE = ("python", "console")
 # What a console block may call; the rest has to say why it is not run.
 PROGRAMS = ("backlight", "python", "ls", "cat", "head", "sed", "sqlite3")
 SECONDS = 300
 
-NUMBER = re.compile(r"[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)?\.?\d+(?:[eE][-−+]?\d+)?")
 # Estimates of rounding errors differ from machine to machine; --write leaves them out.
 NOISE = re.compile(
     r"by central differences with step .*|largest relative difference .*"
     r"|(?<= in )[\d.]+ m?s\b|[\d.]+ s  \d{4}-\d\d-\d\d \d\d:\d\d"
 )
-
-
-@dataclass
-class Block:
-    """One block of a page.
-
-    Attributes
-    ----------
-    language : str
-        `python`, `console`, or another one, which is not run.
-    code : str
-        What it contains.
-    line : int
-        Of its first line of code, from 1.
-    excuse : str
-        Why it is not run; empty where it is.
-    raises : str
-        The error that it ends with; empty where it ends well.
-    within : float
-        The relative difference that numbers may have.
-    expected : str or None
-        What stands below it as its output.
-    span : pair of int
-        The lines of that output, from 0, for writing it anew.
-    """
-
-    language: str
-    code: str
-    line: int
-    excuse: str = ""
-    raises: str = ""
-    within: float = 1e-3
-    expected: str | None = None
-    span: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -101,142 +64,6 @@ class Report:
     faults: list[tuple[int, str]] = field(default_factory=list)
     outputs: dict[int, str] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
-
-
-# ---- reading a page ------------------------------------------------------------------------------
-
-
-def blocks_of(text: str) -> list[Block]:
-    """Find the blocks of a page, each with the output that is shown for it.
-
-    Parameters
-    ----------
-    text : str
-        The page, in Markdown.
-
-    Returns
-    -------
-    list of Block
-        Python and console blocks in the order of the page.
-    """
-    lines = text.split("\n")
-    found: list[Block] = []
-    page_excuse, excuse, raises, within = "", "", "", 1e-3
-    owner: Block | None = None  # the block whose output may come next
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        if line.strip() == HIDDEN:
-            end = next(k for k in range(at, len(lines)) if lines[k].strip() == "-->")
-            owner = Block("python", "\n".join(lines[at + 1 : end]), at + 2)
-            found.append(owner)
-            at = end + 1
-            continue
-        if comment := COMMENT.match(line.strip()):
-            if comment["what"] == "page not run":
-                page_excuse = comment["text"]
-            elif comment["what"] == "not run":
-                excuse = comment["text"]
-            elif comment["what"] == "raises":
-                raises = comment["text"]
-            else:
-                within = float(comment["text"])
-        elif fence := FENCE.match(line):
-            closing = re.compile(rf"^ *{fence['ticks']}`* *$")
-            end = next((k for k in range(at + 1, len(lines)) if closing.match(lines[k])), len(lines))
-            margin = len(fence["indent"])
-            code = "\n".join(each[margin:] for each in lines[at + 1 : end])
-            if fence["language"] in RUNNABLE:
-                owner = Block(fence["language"], code, at + 2, excuse or page_excuse, raises, within)
-                found.append(owner)
-                excuse, raises, within = "", "", 1e-3
-            else:
-                if fence["language"] == "text" and owner is not None:
-                    owner.expected, owner.span = code, (at + 1, end)
-                owner = None
-                if line.strip().startswith("```{"):  # a directive: look inside
-                    end = at
-            at = end + 1
-            continue
-        elif line.strip():
-            owner = None
-        at += 1
-    return found
-
-
-# ---- comparing -----------------------------------------------------------------------------------
-
-
-def agrees(shown: str, printed: str, within: float = 1e-3) -> bool:
-    """Tell whether what was printed is what is shown.
-
-    Parameters
-    ----------
-    shown : str
-        From the page; "…" matches anything, across lines where it has a line for itself.
-    printed : str
-        From the program.
-    within : float
-        The relative difference that numbers with decimals may have.
-
-    Examples
-    --------
-    >>> agrees("loss 0.25, …", "loss 0.251, step 3")
-    False
-    >>> agrees("loss 0.25, …", "loss 0.26, step 3")
-    True
-    """
-    words, numbers = pattern_of(shown)
-    match = re.fullmatch(words, tidy(printed), re.DOTALL)
-    return match is not None and all(
-        close(number, match[f"n{k}"], within) for k, number in enumerate(numbers)
-    )
-
-
-def tidy(text: str) -> str:
-    """Drop what one does not see: blanks at the ends of lines, empty lines around the whole."""
-    return "\n".join(each.rstrip() for each in text.strip("\n").split("\n")).rstrip()
-
-
-def pattern_of(shown: str) -> tuple[str, list[str]]:
-    """Turn what is shown into a regular expression and the numbers that it captures."""
-    numbers: list[str] = []
-    pieces: list[str] = []
-    for line in tidy(shown).split("\n"):
-        if line.strip() == "…":
-            pieces.append(r"(?:[^\n]*\n)*?[^\n]*")
-            continue
-        piece, at = "", 0
-        for token in re.finditer(rf"…|{NUMBER.pattern}", line):
-            piece += re.escape(line[at : token.start()])
-            if token[0] == "…":
-                piece += r"[^\n]*?"
-            else:
-                piece += rf"(?P<n{len(numbers)}>{NUMBER.pattern}|{re.escape(token[0])})"
-                numbers.append(token[0])
-            at = token.end()
-        pieces.append(piece + re.escape(line[at:]))
-    return r"\n".join(pieces), numbers
-
-
-def close(shown: str, printed: str, within: float = 1e-3) -> bool:
-    """Tell whether two numbers agree: to one in the last digit shown, or to a share.
-
-    Processors round differently, and training carries that on.  Whole numbers have to be the same.
-    """
-    if shown == printed:
-        return True
-    places = decimals(shown)
-    if places <= 0 or decimals(printed) <= 0:
-        return False
-    a, b = (float(each.replace("−", "-").replace(",", "")) for each in (shown, printed))
-    return abs(a - b) <= max(1.0001 * 10.0**-places, within * abs(a))
-
-
-def decimals(number: str) -> int:
-    """Return how many digits stand behind the point, more for a negative power of ten."""
-    mantissa, _, exponent = re.sub("[−]", "-", number.lower()).partition("e")
-    return len(mantissa.partition(".")[2]) - int(exponent or 0)
 
 
 # ---- running -------------------------------------------------------------------------------------
@@ -258,7 +85,9 @@ def run_page(path: Path, text: str | None = None) -> Report:
     """
     text = path.read_text(encoding="utf-8") if text is None else text
     found = blocks_of(text)
-    report = Report(excused=[f"{path.name}:{each.line}: {each.excuse}" for each in found if each.excuse])
+    report = Report(
+        excused=[f"{path.name}:{each.line}: {each.excuse}" for each in found if each.excuse]
+    )
     live = [each for each in found if not each.excuse]
     if not live:
         return report
@@ -429,7 +258,11 @@ def rewritten(text: str, outputs: Mapping[int, str]) -> str:
     lines = text.split("\n")
     for block in reversed(blocks_of(text)):
         printed = outputs.get(block.line)
-        if printed is None or block.expected is None or agrees(block.expected, printed, block.within):
+        if (
+            printed is None
+            or block.expected is None
+            or agrees(block.expected, printed, block.within)
+        ):
             continue
         start, end = block.span
         lines[start:end] = NOISE.sub("…", tidy(printed)).split("\n")
@@ -454,9 +287,7 @@ def write(path: Path, report: Report) -> None:
 def pages_below(paths: Sequence[Path]) -> list[Path]:
     """Return the pages that are named, or lie in the folders that are."""
     return [
-        page
-        for path in paths
-        for page in (sorted(path.rglob("*.md")) if path.is_dir() else [path])
+        page for path in paths for page in (sorted(path.rglob("*.md")) if path.is_dir() else [path])
     ]
 
 

@@ -18,6 +18,8 @@ import os
 import re
 from pathlib import Path
 
+import page_blocks
+import run_blocks
 from click.testing import CliRunner
 from docutils import nodes
 from docutils.utils.math import MathError, latex2mathml
@@ -26,7 +28,6 @@ from sphinx.util import logging
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 
-import run_blocks
 from backlight.cli.commands import main as command
 
 logger = logging.getLogger(__name__)
@@ -35,12 +36,14 @@ DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
 NAMES = re.compile(r"^```\{names\} (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HELP = re.compile(r"^```\{command-help\} *(.*)\n```$", re.MULTILINE)
+OUTPUT = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INCLUDE = re.compile(r"^<!-- include (\S+) -->$", re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!\w+:|#)([^)\s]+)\)")
 # Pages that are made of files of the project.
 PAGES = {"README.md": "index.md", "ARCHITECTURE.md": "design/architecture.md",
          "CHANGELOG.md": "design/changes.md"}  # fmt: skip
 WIDTH = 80
+READABLE = 100  # characters in a line
 
 
 def read(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -52,11 +55,11 @@ def read(app: Sphinx, docname: str, source: list[str]) -> None:
         text = f"<!-- page not run: {excuse} -->\n\n{text}"
     setup = app.config.blocks_before.get(docname)
     if setup:
-        text = f"{run_blocks.HIDDEN}\n{setup.strip()}\n-->\n\n{text}"
+        text = f"{page_blocks.HIDDEN}\n{setup.strip()}\n-->\n\n{text}"
     shift = text.count("\n") - source[0].count("\n")
     counts(app, docname, run_blocks.run_page(path, text), shift)
     text = without_steering(text)
-    text = anchored(text)
+    text = anchored(OUTPUT.sub(wrapped, text))
     text = INCLUDE.sub(lambda found: included(path, found[1]), text)
     text = NAMES.sub(lambda found: reference(found[1], found[2].split()), text)
     text = HELP.sub(lambda found: command_help(found[1].split()), text)
@@ -80,31 +83,33 @@ def finished(app: Sphinx, error: Exception | None) -> None:
         return
     found = set(app.env.found_docs)
     reports = [
-        each
-        for name, each in app.env.__dict__.get("backlight_blocks", {}).items()
-        if name in found
+        each for name, each in app.env.__dict__.get("backlight_blocks", {}).items() if name in found
     ]
     excused = [each for report in reports for each in report.excused]
-    logger.info(
-        "%d blocks of code ran, %d outputs compared, %d blocks not run%s",
-        sum(each.ran for each in reports),
-        sum(each.compared for each in reports),
-        len(excused),
-        "".join(f"\n  {each}" for each in excused),
-    )
+    ran, compared = sum(each.ran for each in reports), sum(each.compared for each in reports)
+    print(f"{ran} blocks of code ran, {compared} outputs compared, {len(excused)} blocks not run:")
+    print("\n".join(f"  {each}" for each in excused))
 
 
 def without_steering(text: str) -> str:
     """Drop the comments that steer how blocks are run, hidden blocks among them."""
     lines, inside = [], False
     for line in text.split("\n"):
-        if line.strip() == run_blocks.HIDDEN:
+        if line.strip() == page_blocks.HIDDEN:
             inside = True
         elif inside:
             inside = line.strip() != "-->"
-        elif not run_blocks.COMMENT.match(line.strip()):
+        elif not page_blocks.COMMENT.match(line.strip()):
             lines.append(line)
     return "\n".join(lines)
+
+
+def wrapped(block: re.Match[str]) -> str:
+    """Let long lines of an output be broken where they are sentences and not rows of a table."""
+    long = [line for line in block[1].split("\n") if len(line) > READABLE]
+    if long and all(len(re.findall(r"\S  +\S", line)) <= 1 and "──" not in line for line in long):
+        return f"```{{code-block}} text\n:class: wrap\n\n{block[1]}```"
+    return block[0]
 
 
 def anchored(text: str) -> str:

@@ -8,25 +8,10 @@ and trains beside it.
 
 from __future__ import annotations
 
-from backlight import data, nn, optim
+from typing import TYPE_CHECKING
+
 from backlight.custom import primitive
-from backlight.differentiate.check import check_gradients
-from backlight.differentiate.transforms import (
-    grad,
-    hessian,
-    hvp,
-    jacobian,
-    jvp,
-    per_example_grad,
-    value_and_grad,
-    vjp,
-)
-from backlight.draw import draw
 from backlight.errors import BacklightError, BacklightWarning
-from backlight.execute.compile import compile
-from backlight.explain import explain
-from backlight.explain.no_grad import why_no_grad
-from backlight.explain.nonfinite import find_nonfinite
 from backlight.functions import (
     __array_api_version__,
     __array_namespace_info__,
@@ -186,14 +171,54 @@ from backlight.functions import (
 )
 from backlight.functions.composite import composite
 from backlight.graph.graph import Graph
+from backlight.late import import_late
 from backlight.ops import registry
-from backlight.record import Trace, record
 from backlight.tensor import Tensor, param, tensor
 from backlight.trace import trace
-from backlight.train import Run, fit
-from backlight.train.diagnosis import diagnose
+from backlight.version import __version__
 
-__version__ = "0.1.0.dev0"
+if TYPE_CHECKING:
+    from backlight import data, nn, optim
+    from backlight.differentiate.check import check_gradients
+    from backlight.differentiate.transforms import (
+        grad,
+        hessian,
+        hvp,
+        jacobian,
+        jvp,
+        per_example_grad,
+        value_and_grad,
+        vjp,
+    )
+    from backlight.draw import draw
+    from backlight.execute.compile import compile
+    from backlight.explain import explain
+    from backlight.explain.no_grad import why_no_grad
+    from backlight.explain.nonfinite import find_nonfinite
+    from backlight.record import Trace, record
+    from backlight.train import Run, fit
+    from backlight.train.diagnosis import diagnose
+else:
+    import_late(
+        __name__,
+        {
+            "backlight": ("data", "differentiate", "execute", "nn", "optim", "train"),
+            "backlight.differentiate.check": ("check_gradients",),
+            "backlight.differentiate.transforms": (
+                *("grad", "hessian", "hvp", "jacobian", "jvp"),
+                *("per_example_grad", "value_and_grad", "vjp"),
+            ),
+            "backlight.draw": ("draw",),
+            "backlight.execute.compile": ("compile",),
+            "backlight.explain": ("explain",),
+            "backlight.explain.no_grad": ("why_no_grad",),
+            "backlight.explain.nonfinite": ("find_nonfinite",),
+            "backlight.record": ("Trace", "record"),
+            "backlight.train": ("Run", "fit"),
+            "backlight.train.diagnosis": ("diagnose",),
+        },
+    )
+
 __all__ = [
     "BacklightError",
     "BacklightWarning",

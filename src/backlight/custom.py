@@ -49,6 +49,12 @@ class CustomOperation:
         """Record the operation."""
         if not operands:
             raise UsageError(f"{self.__name__} needs at least one operand.")
+        for each in operands:
+            if isinstance(each, (list, tuple)):  # tensors in it would lose their gradients
+                raise DtypeError(
+                    f"{self.__name__} takes tensors, arrays and numbers, not a "
+                    f"{type(each).__name__}; wrap it in bl.tensor first."
+                )
         return record(self.primitive, (as_tensor(operands[0]), *operands[1:]), attributes)
 
     def __repr__(self) -> str:

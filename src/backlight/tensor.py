@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar, Token
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -53,20 +54,25 @@ from backlight.ops.logical import (
     LESS_EQUAL,
     NOT_EQUAL,
 )
+from backlight.ops.move import PERMUTE
 from backlight.ops.piecewise import ABS
-from backlight.source import PACKAGE, Location, Site, assigned_name, location
+from backlight.source import PACKAGE, Location, Site, assigned_name, call_site, location
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 _serials = itertools.count()
 _quiet: ContextVar[bool] = ContextVar("backlight_quiet", default=False)
-_known_good: set[tuple[Primitive, ...]] = set()
+_known_good: set[tuple[Any, ...]] = set()
+_MOST_KNOWN = 8192
 FLOAT64 = np.dtype(np.float64)
+FLOAT32 = np.dtype(np.float32)
+_EXACT, _SHORT = 2.0**53, 2.0**24  # integers below are exact
 INT64 = np.dtype(np.int64)
 BOOL = np.dtype(bool)
 _SCALARS = frozenset((bool, int, float))
 _CHECKED_BY_NUMPY = frozenset((Kind.ELEMENTWISE, Kind.REDUCE, Kind.CONTRACT))
+_CHECKED_ONCE = frozenset((Kind.MOVE, Kind.INDEX, Kind.SCAN))
 
 
 class quiet:  # noqa: N801 (used like a function: ``with quiet()``)
@@ -271,15 +277,15 @@ class Tensor:
         """The transpose of a matrix."""
         if self.ndim != 2:
             raise ShapeError(f".T needs two axes, not {self.ndim}; use .mT or bl.permute_dims.")
-        return self.mT
+        return record(PERMUTE, (self,), {"axes": (1, 0)})
 
     @property
     def mT(self) -> Tensor:
         """The tensor with its last two axes exchanged."""
         if self.ndim < 2:
             raise ShapeError(f".mT needs at least two axes, and this tensor has shape {self.shape}")
-        order = (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2)
-        result: Tensor = permute(self, order)
+        last = self.ndim - 1
+        result: Tensor = permute(self, (*range(last - 1), last, last - 1))
         return result
 
     def item(self) -> float | int | bool:
@@ -339,9 +345,7 @@ class Tensor:
         GradientError
             When this tensor is not a scalar and no seed is given, or depends on no parameter.
         """
-        from backlight.differentiate.backward import backward  # import here: it needs tensors
-
-        backward(self, seed, accumulate=accumulate)
+        _backward()(self, seed, accumulate=accumulate)
 
     # ── conversions ──────────────────────────────────────────────────────────────────────────
 
@@ -569,6 +573,13 @@ class Tensor:
         )
 
 
+@cache
+def _backward() -> Callable[..., None]:
+    from backlight.differentiate.backward import backward  # import here: it needs tensors
+
+    return backward
+
+
 def _read_only(value: Any) -> Array:
     """Return a value as an array that cannot be written to."""
     array: Array = np.asarray(value)
@@ -598,52 +609,81 @@ def record(
     """
     for operand in operands:
         if type(operand) is not Tensor:
-            operands = _coerce(operands)
+            operands = _coerce(operands, call_site())
             break
     inputs: tuple[Tensor, ...] = tuple(operands)
-    values = []
-    key: list[Any] = [primitive]
-    known, tracked = True, False
-    for each in inputs:
-        value = each._value
-        if value is None:
-            known = False
-        values.append(value)
-        key.append(each.dtype.char)
-        if each.tracked:
-            tracked = True
-    if not known:
-        shape, dtype = primitive.specify(*[each.spec for each in inputs], **attributes)
-        value = None
+    count = len(inputs)
+    if count == 1:  # one and two are written out, because nearly all operations have as many
+        (first,) = inputs
+        values: tuple[Any, ...] = (first._value,)
+        known = first._value is not None
+        tracked = first.tracked
+        key: tuple[Any, ...] = (primitive, first.dtype)
+    elif count == 2:
+        first, second = inputs
+        values = (first._value, second._value)
+        known = values[0] is not None and values[1] is not None
+        tracked = first.tracked or second.tracked
+        key = (primitive, first.dtype, second.dtype)
     else:
-        spec = None
-        # NumPy itself checks the shapes of these kinds; the dtypes were seen to be right before.
-        if tuple(key) not in _known_good:
-            spec = primitive.specify(*[each.spec for each in inputs], **attributes)
-            if primitive.kind in _CHECKED_BY_NUMPY:
-                _known_good.add(tuple(key))
-        try:
-            careful = primitive.careful
-            if careful is not None and careful(*values):
-                value = _evaluate_carefully(primitive, values, attributes)
-            else:
-                value = primitive.evaluate(np, *values, **attributes)
-        except ValueError:
-            primitive.specify(*[each.spec for each in inputs], **attributes)
-            raise
+        values = tuple([each._value for each in inputs])
+        known = all(value is not None for value in values)
+        tracked = any(each.tracked for each in inputs)
+        key = (primitive, *[each.dtype for each in inputs])
+    if known:
+        value = _evaluated(primitive, inputs, values, attributes, key)
         shape, dtype = value.shape, value.dtype
-        if spec is not None and (shape != spec.shape or dtype != spec.dtype):
+    else:
+        value = None
+        shape, dtype = primitive.specify(*[each.spec for each in inputs], **attributes)
+    if tracked:
+        tracked = primitive.differentiable and dtype.kind == "f"
+    return Tensor(primitive, inputs, attributes, shape, dtype, value, tracked)
+
+
+def _evaluated(
+    primitive: Primitive,
+    inputs: tuple[Tensor, ...],
+    values: tuple[Any, ...],
+    attributes: Attributes,
+    key: tuple[Any, ...],
+) -> Any:
+    """Evaluate an operation by its reference rule; ``key`` is the primitive and the dtypes."""
+    # NumPy itself checks the shapes of most kinds; for all else it is enough to check once.
+    kind = primitive.kind
+    if kind in _CHECKED_ONCE:
+        key = (*key, *[each.shape for each in inputs], *attributes.items())
+    spec = None
+    if key not in _known_good:
+        spec = primitive.specify(*[each.spec for each in inputs], **attributes)
+    try:
+        careful = primitive.careful
+        if careful is not None and careful(*values):
+            value = _evaluate_carefully(primitive, values, attributes)
+        elif attributes:
+            value = primitive.evaluate(np, *values, **attributes)
+        else:
+            value = primitive.evaluate(np, *values)
+    except ValueError:
+        primitive.specify(*[each.spec for each in inputs], **attributes)
+        raise
+    if spec is not None:
+        if value.shape != spec.shape or value.dtype != spec.dtype:
             raise ShapeError(
                 f"{primitive.name}: its shape rule says {spec} and its value is "
-                f"{Spec(shape, dtype)}; the record is wrong."
+                f"{Spec(value.shape, value.dtype)}; the record is wrong."
             )
-    if tracked:
-        tracked = dtype.kind == "f" and primitive.differentiable
-    return Tensor(primitive, inputs, attributes, shape, dtype, value, tracked)
+        if kind in _CHECKED_BY_NUMPY or kind in _CHECKED_ONCE:
+            if len(_known_good) >= _MOST_KNOWN:
+                _known_good.clear()
+            _known_good.add(key)
+    return value
 
 
 def _name_only(result: Tensor, start: int) -> Tensor:
     """Leave the user's name to the result, not to the steps recorded since ``start`` for it."""
+    if result.serial == start + 1:  # it is the only step
+        return result
     waiting = [each for each in result.inputs if each.serial > start]
     while waiting:
         each = waiting.pop()
@@ -653,11 +693,15 @@ def _name_only(result: Tensor, start: int) -> Tensor:
 
 
 @np.errstate(all="raise")
-def _evaluate_strictly(primitive: Primitive, values: list[Any], attributes: Attributes) -> Any:
+def _evaluate_strictly(
+    primitive: Primitive, values: tuple[Any, ...], attributes: Attributes
+) -> Any:
     return primitive.evaluate(np, *values, **attributes)
 
 
-def _evaluate_carefully(primitive: Primitive, values: list[Any], attributes: Attributes) -> Any:
+def _evaluate_carefully(
+    primitive: Primitive, values: tuple[Any, ...], attributes: Attributes
+) -> Any:
     """Evaluate an operation that can leave the finite numbers, and say so when it does."""
     if _quiet.get():
         return primitive.evaluate(np, *values, **attributes)
@@ -686,29 +730,27 @@ def _warn_nonfinite(primitive: Primitive, value: Any, reason: str) -> None:
     )
 
 
-def _coerce(operands: Sequence[Any]) -> list[Tensor]:
+def _coerce(operands: Sequence[Any], site: Site | None) -> list[Any]:
     """Make every operand a tensor; Python scalars take the dtype of the tensors beside them."""
     found: list[Any] = []
     dtypes: list[Dtype] = []
-    weak = False
+    weak: list[int] = []
     for each in operands:
-        if type(each) is Tensor:
-            dtypes.append(each.dtype)
-        elif type(each) in _SCALARS:
-            weak = True
+        if type(each) in _SCALARS:
+            weak.append(len(found))
         else:
             each = as_tensor(each)
             dtypes.append(each.dtype)
         found.append(each)
-    if weak:
-        for position, each in enumerate(found):
-            if type(each) in _SCALARS:
-                found[position] = literal(each, weak_dtype(each, dtypes))
+    for position in weak:
+        found[position] = literal(found[position], weak_dtype(found[position], dtypes), site)
     return found
 
 
 def weak_dtype(scalar: bool | int | float, dtypes: Sequence[Dtype]) -> Dtype:
     """Return the dtype that a Python scalar takes beside tensors of given dtypes."""
+    if len(dtypes) == 1 and dtypes[0].kind == "f" and not isinstance(scalar, bool):
+        return dtypes[0]
     if isinstance(scalar, bool):
         return BOOL
     kinds = "iuf" if isinstance(scalar, int) else "f"
@@ -718,7 +760,7 @@ def weak_dtype(scalar: bool | int | float, dtypes: Sequence[Dtype]) -> Dtype:
     return INT64 if isinstance(scalar, int) else FLOAT64
 
 
-def literal(value: Any, dtype: Dtype | None = None) -> Tensor:
+def literal(value: Any, dtype: Dtype | None = None, site: Site | None = None) -> Tensor:
     """Return a constant written in the program.
 
     Parameters
@@ -726,6 +768,8 @@ def literal(value: Any, dtype: Dtype | None = None) -> Tensor:
     value : array_like
     dtype : numpy.dtype, optional
         The dtype to give it; that of the value otherwise.
+    site : Site, optional
+        Where it stands in the user's code; looked up otherwise.
 
     Raises
     ------
@@ -733,9 +777,13 @@ def literal(value: Any, dtype: Dtype | None = None) -> Tensor:
         When the value is no number or array of numbers, or does not fit in the dtype.
     """
     # A NumPy scalar is several times quicker in scalar arithmetic than an array without axes.
-    if dtype is FLOAT64 and (type(value) is float or (type(value) is int and abs(value) < 2**53)):
-        stored: Any = np.float64(value)
-        return Tensor(CONSTANT, (), {"value": Literal(stored)}, (), dtype, stored, False)
+    kind = type(value)
+    if (kind is float or kind is int) and (
+        (dtype is FLOAT64 and -_EXACT < value < _EXACT)
+        or (dtype is FLOAT32 and -_SHORT < value < _SHORT)
+    ):
+        stored: Any = dtype.type(value)
+        return Tensor(CONSTANT, (), {"value": Literal(stored)}, (), dtype, stored, False, site)
     try:
         array = np.array(value, dtype=dtype)
     except (OverflowError, ValueError, TypeError):
@@ -749,7 +797,9 @@ def literal(value: Any, dtype: Dtype | None = None) -> Tensor:
             f"{array.dtype if array.dtype.kind != 'O' else type(value).__name__}."
         )
     stored = array[()] if array.ndim == 0 else array
-    return Tensor(CONSTANT, (), {"value": Literal(stored)}, array.shape, array.dtype, stored, False)
+    return Tensor(
+        CONSTANT, (), {"value": Literal(stored)}, array.shape, array.dtype, stored, False, site
+    )
 
 
 def as_tensor(value: Any) -> Tensor:

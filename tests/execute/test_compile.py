@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import backlight as bl
-from backlight.errors import DtypeError, TracedValueError, UsageError
+from backlight.errors import BacklightWarning, DtypeError, TracedValueError, UsageError
 from backlight.execute import compile
 from backlight.execute.compile import KEPT_PROGRAMS
 from backlight.ops.exponential import EXP
@@ -29,7 +29,9 @@ def test_it_is_traced_once_for_each_kind_of_arguments():
     fast = compile(f)
     fast(np.zeros(3))
     fast(bl.tensor(np.ones(3)))
-    fast(2.0)
+    with pytest.warns(BacklightWarning, match="compiled again") as said:
+        fast(2.0)
+    assert len(said) == 1
     assert len(calls) == 2  # an array of three, and a number
     fast(np.zeros(4))
     fast(np.zeros(3, np.float32))
@@ -90,7 +92,10 @@ def test_a_float_beside_two_dtypes_keeps_its_meaning():
 
 def test_programs_are_kept_only_for_the_last_kinds():
     fast = compile(lambda x: x + 1.0)
-    for n in range(KEPT_PROGRAMS + 5):
+    fast(np.zeros(0))
+    with pytest.warns(BacklightWarning, match=r"x is now float64\[1\] and was float64\[0\]"):
+        fast(np.zeros(1))
+    for n in range(2, KEPT_PROGRAMS + 5):  # said once
         fast(np.zeros(n))
     assert fast.programs == KEPT_PROGRAMS
 

@@ -10,7 +10,7 @@ import pytest
 from tests.explain.reading import read
 
 import backlight as bl
-from backlight.graph.notation import UNICODE, Number
+from backlight.graph.notation import UNICODE, Apply, Number
 
 PLACE = (1, 2)
 WEIGHT = f"layers.0.weight[{PLACE[0]},{PLACE[1]}]"
@@ -37,12 +37,14 @@ def update_of(run: bl.Run, step: int) -> dict[str, float]:
     assert section.title.startswith("Update")
     values: dict[str, float] = {}
     for equation in section.equations:
-        found = equation.right[-1]
+        found, sign = equation.right[-1], 1.0
+        if isinstance(found, Apply) and found.form.shape == "prefix":  # a minus and a number
+            (found,), sign = found.arguments, -1.0
         assert isinstance(found, Number)
-        if len(equation.right) > 1:
+        if len(equation.right) > 1 and sign > 0:  # −delta with its number is the number already
             numbers = read(UNICODE.expression(equation.right[-2]))
             assert numbers == pytest.approx(found.value, rel=1e-4)
-        values[UNICODE.expression(equation.left)] = found.value
+        values[UNICODE.expression(equation.left)] = sign * found.value
     assert d.to_dict()["update"][-1]["symbol"] == "w_new"
     return values
 

@@ -7,19 +7,43 @@ arrays) and `Preprocessor` (for tables) are learnt from one and applied to other
 
 from __future__ import annotations
 
-from backlight.data.arrays import as_dataset
-from backlight.data.columns import Column, LeftOut
-from backlight.data.csv_file import read_csv, read_features
-from backlight.data.dataset import Dataset
-from backlight.data.encode import Preprocessor, preprocessing_from_dict
-from backlight.data.frames import frame_rows, from_frame, is_frame
-from backlight.data.idx_file import read_idx
-from backlight.data.npy_file import read_npy
-from backlight.data.npz_file import read_npz
-from backlight.data.parquet_file import read_parquet
-from backlight.data.preprocess import Standardizer
-from backlight.data.sources import load, names, read, read_rows
-from backlight.data.target import Task
+from typing import TYPE_CHECKING
+
+from backlight.late import import_late
+
+if TYPE_CHECKING:
+    from backlight.data.arrays import as_dataset
+    from backlight.data.columns import Column, LeftOut
+    from backlight.data.csv_file import read_csv, read_features
+    from backlight.data.dataset import Dataset
+    from backlight.data.encode import Preprocessor, preprocessing_from_dict
+    from backlight.data.frames import frame_rows, from_frame, is_frame
+    from backlight.data.idx_file import read_idx
+    from backlight.data.npy_file import read_npy
+    from backlight.data.npz_file import read_npz
+    from backlight.data.parquet_file import read_parquet
+    from backlight.data.preprocess import Standardizer
+    from backlight.data.sources import load, names, read, read_rows
+    from backlight.data.target import Task
+else:
+    import_late(
+        __name__,
+        {
+            "backlight.data.arrays": ("as_dataset",),
+            "backlight.data.columns": ("Column", "LeftOut"),
+            "backlight.data.csv_file": ("read_csv", "read_features"),
+            "backlight.data.dataset": ("Dataset",),
+            "backlight.data.encode": ("Preprocessor", "preprocessing_from_dict"),
+            "backlight.data.frames": ("frame_rows", "from_frame", "is_frame"),
+            "backlight.data.idx_file": ("read_idx",),
+            "backlight.data.npy_file": ("read_npy",),
+            "backlight.data.npz_file": ("read_npz",),
+            "backlight.data.parquet_file": ("read_parquet",),
+            "backlight.data.preprocess": ("Standardizer",),
+            "backlight.data.sources": ("load", "names", "read", "read_rows"),
+            "backlight.data.target": ("Task",),
+        },
+    )
 
 __all__ = [
     "Dataset",

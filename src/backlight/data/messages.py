@@ -17,6 +17,9 @@ from backlight.errors import DataError
 
 PathLike = str | os.PathLike[str]
 
+PARQUET_SUFFIXES = (".parquet", ".pq")
+ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
+
 _FOLDER_ENTRIES_LOOKED_AT = 10_000
 _LONGEST_PATH = 200
 

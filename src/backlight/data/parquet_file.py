@@ -15,15 +15,12 @@ from backlight.data.arrow_columns import arrow, damage
 from backlight.data.arrow_table import ROWS_AT_ONCE, Table, checked, dataset_of, rows_of
 from backlight.data.columns import Column
 from backlight.data.dataset import Dataset
-from backlight.data.messages import PathLike, existing_file, name_of
+from backlight.data.messages import PARQUET_SUFFIXES, PathLike, existing_file, name_of
 from backlight.data.target import FloatArray, FloatType, Task, check_task, float_type
 from backlight.errors import DataError
 
 BUFFER_BYTES = 2**18
 """How much of each column of a Parquet file is read ahead."""
-
-PARQUET_SUFFIXES = (".parquet", ".pq")
-ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
 
 
 def read_parquet(

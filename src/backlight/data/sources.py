@@ -6,13 +6,10 @@ path and finds the reader for it.  Both give a `Dataset`.
 
 from __future__ import annotations
 
-import csv
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,11 +17,11 @@ import numpy as np
 
 from backlight.data import generated
 from backlight.data.columns import Column
-from backlight.data.csv_file import read_csv, read_csv_rows
 from backlight.data.dataset import Dataset
-from backlight.data.encode import missing_columns
 from backlight.data.idx_file import pixel_names, read_idx, read_idx_images
 from backlight.data.messages import (
+    ARROW_SUFFIXES,
+    PARQUET_SUFFIXES,
     PathLike,
     did_you_mean,
     existing_file,
@@ -33,14 +30,6 @@ from backlight.data.messages import (
     names_in,
     plural,
     reason,
-)
-from backlight.data.npy_file import read_npy, read_npy_rows
-from backlight.data.npz_file import read_npz, read_npz_features
-from backlight.data.parquet_file import (
-    ARROW_SUFFIXES,
-    PARQUET_SUFFIXES,
-    read_parquet,
-    read_parquet_rows,
 )
 from backlight.data.target import FloatArray, FloatType, Task, is_missing
 from backlight.errors import DataError, UnknownNameError, UsageError
@@ -208,16 +197,25 @@ def read(
         )
     existing_file(path, "name a file or one of the data sets that backlight.data.names() lists")
     kind = _kind(file)
+    # Each reader is loaded when a file is for it.
     if kind == "csv":
+        from backlight.data.csv_file import read_csv
+
         delimiter = "\t" if file.suffix.lower() == ".tsv" else None
         return read_csv(path, target, delimiter, task=task, dtype=dtype)
     if kind == "parquet":
+        from backlight.data.parquet_file import read_parquet
+
         return read_parquet(path, target, task=task, dtype=dtype)
     if kind == "npy":
+        from backlight.data.npy_file import read_npy
+
         return read_npy(path, target, task=task, dtype=dtype)
     if kind == "npz":
         if target is not None and not isinstance(target, str):
             raise UsageError(f"{name_of(path)} is an archive, whose target is one array; name one.")
+        from backlight.data.npz_file import read_npz
+
         return read_npz(path, target, task=task, dtype=dtype)
     _only_default(name_of(path), target, task)
     return read_idx(path, dtype=dtype)
@@ -256,15 +254,25 @@ def read_rows(path: PathLike, columns: Sequence[Column]) -> FloatArray:
     if not named and os.path.isfile(file):
         kind = _kind(file)
         if kind == "csv":
+            from backlight.data.csv_file import read_csv_rows
+
             delimiter = "\t" if file.suffix.lower() == ".tsv" else None
             return read_csv_rows(path, columns, delimiter)
         if kind == "parquet":
+            from backlight.data.parquet_file import read_parquet_rows
+
             return read_parquet_rows(path, columns)
         if kind == "npy":
+            from backlight.data.npy_file import read_npy_rows
+
             return read_npy_rows(path, columns)
-        return _as_wide(
-            read_npz_features(path) if kind == "npz" else read_idx_images(path), columns, path
-        )
+        if kind == "npz":
+            from backlight.data.npz_file import read_npz_features
+
+            return _as_wide(read_npz_features(path), columns, path)
+        return _as_wide(read_idx_images(path), columns, path)
+    from backlight.data.encode import missing_columns
+
     dataset = read(path)
     dataset = dataset.test or dataset
     there = dataset.feature_names
@@ -334,7 +342,7 @@ def _kind(file: Path) -> str:
 
 
 def _digits() -> Dataset:
-    with resources.as_file(_bundled("digits.npz")) as path, np.load(path) as stored:
+    with np.load(_bundled("digits.npz")) as stored:
         pixels, labels = stored["pixels"], stored["labels"]
     return Dataset(
         name="digits",
@@ -354,6 +362,8 @@ def _digits() -> Dataset:
 
 
 def _penguins() -> Dataset:
+    import csv
+
     birds = list(csv.DictReader(_bundled("penguins.csv").read_text("utf-8").splitlines()))
     whole = [bird for bird in birds if not any(is_missing(bird[name]) for name in _MEASUREMENTS)]
     species = sorted({bird["species"] for bird in whole})
@@ -373,8 +383,8 @@ def _penguins() -> Dataset:
     )
 
 
-def _bundled(file: str) -> Traversable:
-    return resources.files("backlight.data").joinpath("bundled", file)
+def _bundled(file: str) -> Path:
+    return Path(__file__).parent / "bundled" / file
 
 
 def _fashion_mnist() -> Dataset:

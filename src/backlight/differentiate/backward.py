@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from backlight.differentiate.pullback import pullback_of
+from backlight.differentiate.replay import Use, form_of, keep_replay, replay_of
 from backlight.differentiate.reverse import (
+    check_scalar,
     contribute,
     dependent,
     guarded_nodes,
     missing_rule,
     parameters_of,
-    unit_seed,
 )
 from backlight.errors import BacklightWarning, GradientError, ShapeError
 from backlight.graph.primitive import Primitive, Spec
@@ -45,29 +46,27 @@ def backward(output: Tensor, seed: Any = None, *, accumulate: bool = False) -> N
             f"{output.name or 'This tensor'} depends on no parameter, so there is nothing to "
             f"differentiate; make the leaf with bl.param, or see bl.why_no_grad."
         )
+    suspect: list[Tensor] = []
     with quiet():
-        gradients = _gradients(order, output, start)
-        for each in order:
-            gradient = gradients.get(each.serial)
-            if gradient is not None and accumulate and each.grad is not None:
-                gradient = each.grad + gradient
-            if gradient is not None or not accumulate:
-                each.keep_gradient(gradient)
-        suspect = [
-            each
-            for each in order
-            if not each.inputs
-            and (gradient := gradients.get(each.serial)) is not None
-            # A sum of squares is finite only if all of them are; it may overflow, so look again.
-            and not math.isfinite(np.vdot(gradient, gradient))
-        ]
+        for each, gradient in zip(order, _gradients(order, output, start), strict=True):
+            if accumulate:
+                if gradient is None:
+                    continue
+                if each.grad is not None:
+                    gradient = each.grad + gradient
+            each.keep_gradient(gradient)
+            if gradient is None or each.inputs:
+                continue
+            # A sum of squares is finite only if all of them are; it may overflow: look again then.
+            if not math.isfinite(np.vdot(gradient, gradient)):
+                suspect.append(each)
     if suspect:
         _warn_of_nonfinite(suspect)
 
 
 def _check_current(order: Sequence[Tensor]) -> None:
     """Raise when a leaf was given another value after something was computed from it."""
-    newest = max([each.assigned for each in order])
+    newest = max([each._assigned for each in order])
     if newest < 0:
         return
     for each in order:
@@ -83,7 +82,8 @@ def _start(output: Tensor, seed: Any) -> Any:
     if output.known_value is None:
         raise GradientError("A traced tensor has no gradients of its own; use bl.grad(f).")
     if seed is None:
-        return unit_seed(output, "backward()").known_value
+        check_scalar(output, "backward()")
+        return output.dtype.type(1)
     start = literal(seed.value if isinstance(seed, Tensor) else seed, output.dtype)
     if start.shape != output.shape:
         raise ShapeError(
@@ -97,10 +97,10 @@ def _flowing(primitive: Primitive, count: int) -> tuple[bool, ...]:
     return tuple(primitive.flows(position) for position in range(count))
 
 
-def _differentiated(order: Sequence[Tensor]) -> list[tuple[Tensor, tuple[int, ...]]]:
-    """Return the nodes that gradients pass through, each with the operands that they go to."""
+def _uses(order: Sequence[Tensor]) -> list[Use]:
+    """Return the nodes on the way from a parameter to the output, operands first."""
     reached: set[int] = set()
-    found = []
+    found: list[Use] = []
     for each in order:
         inputs = each.inputs
         if not inputs:
@@ -108,13 +108,13 @@ def _differentiated(order: Sequence[Tensor]) -> list[tuple[Tensor, tuple[int, ..
                 reached.add(each.serial)
         elif each.tracked:
             flowing = _flowing(each.primitive, len(inputs))
-            positions = []
+            positions: tuple[int, ...] = ()
             for position, operand in enumerate(inputs):
                 if operand.serial in reached and flowing[position]:
-                    positions.append(position)
+                    positions += (position,)
             if positions:
                 reached.add(each.serial)
-                found.append((each, tuple(positions)))
+                found.append((each, positions))
         elif not each.primitive.differentiable:
             for position, operand in enumerate(inputs):
                 if operand.serial in reached:
@@ -122,29 +122,46 @@ def _differentiated(order: Sequence[Tensor]) -> list[tuple[Tensor, tuple[int, ..
     return found
 
 
-def _gradients(order: Sequence[Tensor], output: Tensor, start: Any) -> dict[int, Any]:
-    """Return the gradient of every node on a path from a parameter to the output, by serial."""
-    steps = _differentiated(order)
-    gradients = {output.serial: start}
-    guarded = guarded_nodes(order) if any([each.primitive is WHERE for each in order]) else ()
-    if not steps and not output.inputs:
-        return gradients
-    for node, positions in reversed(steps):
-        upstream = gradients.get(node.serial)
+def _gradients(order: Sequence[Tensor], output: Tensor, start: Any) -> list[Any]:
+    """Return the gradient of every tensor, None where no path leads from it to the output."""
+    form = form_of(order)
+    replay = None if form is None else replay_of(form)
+    if replay is not None:
+        return replay(start, order)
+    uses = _uses(order)
+    if output.inputs and (not uses or uses[-1][0] is not output):
+        return [None] * len(order)
+    guarded: Collection[int] = ()
+    if WHERE in [each.primitive for each in order]:
+        guarded = guarded_nodes(order)
+    if form is not None:
+        keep_replay(form, order, uses, guarded)
+    found = _one_by_one(uses, guarded, {output.serial: start})
+    return [found.get(each.serial) for each in order]
+
+
+def _one_by_one(
+    uses: Sequence[Use], guarded: Collection[int], gradients: dict[int, Any]
+) -> dict[int, Any]:
+    """Add the gradient of every node that contributes to one that is there, by serial."""
+    for node, positions in reversed(uses):
+        serial = node.serial
+        upstream = gradients.get(serial)
         if upstream is None:
             continue
         inputs = node.inputs
-        pullback = pullback_of(node, positions, guarded=node.serial in guarded)
+        pullback = pullback_of(node, positions, serial in guarded)
         if pullback is None:
-            contributions = _contributions(node, positions, upstream, node.serial in guarded)
+            contributions = _contributions(node, positions, upstream, serial in guarded)
         else:
             contributions = pullback(
                 upstream, node.known_value, [each.known_value for each in inputs]
             )
         for position, contribution in zip(positions, contributions, strict=True):
             serial = inputs[position].serial
-            earlier = gradients.get(serial)
-            gradients[serial] = contribution if earlier is None else earlier + contribution
+            if serial in gradients:
+                contribution = gradients[serial] + contribution
+            gradients[serial] = contribution
     return gradients
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from backlight.differentiate.reverse import contribute
 from backlight.errors import TracedValueError
+from backlight.graph.primitive import Primitive
 from backlight.ops.leaf import INPUT
 from backlight.tensor import Tensor
 
@@ -24,7 +25,14 @@ LIMIT = 4096
 """So many pullbacks are kept; then they are made anew."""
 
 Evaluation = tuple[Callable[..., Any], Callable[[list[Any]], Sequence[Any]]]
-"""What to call, and how to pick its operands out of the numbers so far."""
+"""What to call, and how to pick its operands out of the values so far."""
+
+
+def picked(places: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]]:
+    """Return the function that picks the values at given places out of a list."""
+    if len(places) == 1:
+        return itemgetter(slice(places[0], places[0] + 1))  # a list of one, not the one itself
+    return itemgetter(*places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +43,27 @@ class Pullback:
     ----------
     constants : tuple
         The numbers that the rules themselves contain.
-    steps : tuple of Evaluation
-        Each appends one value to: upstream gradient, output, operands, constants.
+    calls : tuple of (callable, tuple of int)
+        Each appends one value to: upstream gradient, output, operands, constants.  The integers
+        are the places of what it takes.
     results : tuple of int
         The places of the contributions.
+    steps : tuple of Evaluation
+        The calls, ready to run.
 
     Examples
     --------
     >>> import backlight as bl
     >>> y = bl.tensor(3.0) * bl.tensor(5.0)
-    >>> pullback = pullback_of(y, (0, 1), guarded=False)
+    >>> pullback = pullback_of(y, (0, 1), False)
     >>> [float(each) for each in pullback(2.0, 15.0, [3.0, 5.0])]
     [10.0, 6.0]
     """
 
     constants: tuple[Any, ...]
-    steps: tuple[Evaluation, ...]
+    calls: tuple[tuple[Callable[..., Any], tuple[int, ...]], ...]
     results: tuple[int, ...]
+    steps: tuple[Evaluation, ...]
 
     def __call__(self, upstream: Any, output: Any, operands: Sequence[Any]) -> list[Any]:
         """Return one contribution per differentiated operand."""
@@ -81,9 +93,24 @@ _BY_CONSTANTS = object()
 """Stands for the rules that look at the constants among the operands, as that of a power does."""
 
 _KEPT: dict[Any, Any] = {}
+_ASKING: set[Primitive] = set()
 
 
-def pullback_of(node: Tensor, positions: tuple[int, ...], *, guarded: bool) -> Pullback | None:
+def looks_at_constants(primitive: Primitive) -> bool:
+    """Tell whether a rule of a primitive was seen to look at constants among its operands."""
+    return primitive in _ASKING
+
+
+def constants_of(node: Tensor) -> tuple[float | str | None, ...]:
+    """Return the constants among the operands of a node, for comparing."""
+    # Both zeros are equal, and no NaN equals another.
+    return tuple(
+        each if each is None or each > 0 else repr(each)
+        for each in [operand.constant for operand in node.inputs]
+    )
+
+
+def pullback_of(node: Tensor, positions: tuple[int, ...], guarded: bool) -> Pullback | None:
     """Return the pullback of a node, or None when its rules have to see the values.
 
     Parameters
@@ -113,9 +140,7 @@ def pullback_of(node: Tensor, positions: tuple[int, ...], *, guarded: bool) -> P
     except TypeError:  # an attribute that does not hash, of a user's own operation
         return None
     if found is _BY_CONSTANTS:
-        constants = [each.constant for each in node.inputs]
-        # Both zeros are equal, and no NaN equals another.
-        key = (*key, *[each if each is None or each > 0 else repr(each) for each in constants])
+        key = (*key, *constants_of(node))
         found = _KEPT.get(key, _KEPT)
     if found is not _KEPT:
         kept: Pullback | None = found
@@ -125,21 +150,19 @@ def pullback_of(node: Tensor, positions: tuple[int, ...], *, guarded: bool) -> P
     made, asked = _made(node, positions, guarded)
     if asked and len(key) == 4 + 2 * len(node.inputs):
         _KEPT[key] = _BY_CONSTANTS
-        return pullback_of(node, positions, guarded=guarded)
+        _ASKING.add(primitive)
+        return pullback_of(node, positions, guarded)
     _KEPT[key] = made
     return made
 
 
-def _made(
-    node: Tensor, positions: tuple[int, ...], guarded: bool
-) -> tuple[Pullback | None, bool]:
+def _made(node: Tensor, positions: tuple[int, ...], guarded: bool) -> tuple[Pullback | None, bool]:
     """Run the rules of a node on symbols; also tell whether they looked at constants."""
     if not node.primitive.pure:
         return None, False
     operands = tuple(_Symbol(each, each.constant) for each in node.inputs)
-    output = Tensor(
-        node.primitive, operands, node.attributes, node.shape, node.dtype, None, False, node.site, ""
-    )
+    given = (node.primitive, operands, node.attributes, node.shape, node.dtype)
+    output = Tensor(*given, None, False, node.site, "")
     upstream = _Symbol(node, None)
     try:
         results = [contribute(output, each, upstream, guarded).value for each in positions]
@@ -168,20 +191,16 @@ def _listed(given: Sequence[Tensor], results: Sequence[Tensor]) -> Pullback | No
     if not all(each.primitive.pure for each in computed):
         return None
     place |= {each.serial: len(given) + index for index, each in enumerate((*constants, *computed))}
+    calls = tuple(
+        (
+            partial(each.primitive.evaluate, np, **each.attributes),
+            tuple(place[operand.serial] for operand in each.inputs),
+        )
+        for each in computed
+    )
     return Pullback(
         tuple(each.known_value for each in constants),
-        tuple(
-            (
-                partial(each.primitive.evaluate, np, **each.attributes),
-                _picked([place[operand.serial] for operand in each.inputs]),
-            )
-            for each in computed
-        ),
+        calls,
         tuple(place[each.serial] for each in results),
+        tuple((evaluate, picked(places)) for evaluate, places in calls),
     )
-
-
-def _picked(places: list[int]) -> Callable[[list[Any]], Sequence[Any]]:
-    if len(places) == 1:
-        return itemgetter(slice(places[0], places[0] + 1))  # a list of one, not the one itself
-    return itemgetter(*places)

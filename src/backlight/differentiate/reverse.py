@@ -293,8 +293,8 @@ def sweep(
     return done
 
 
-def unit_seed(output: Tensor, what: str) -> Tensor:
-    """Return the gradient 1 for a scalar output, or raise."""
+def check_scalar(output: Tensor, what: str) -> None:
+    """Raise unless a tensor is one floating-point number."""
     if output.shape != ():
         raise GradientError(
             f"{what} needs a scalar, and {output.name or 'the result'} has shape {output.shape}; "
@@ -304,4 +304,9 @@ def unit_seed(output: Tensor, what: str) -> Tensor:
         raise GradientError(
             f"{what} needs a floating-point result, and {output.name or 'it'} is {output.dtype}."
         )
+
+
+def unit_seed(output: Tensor, what: str) -> Tensor:
+    """Return the gradient 1 for a scalar output, or raise."""
+    check_scalar(output, what)
     return literal(1.0, output.dtype)

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from backlight.draw.measure import LINE_SIZE, WIDEST, text_width
+from backlight.explain.matrices import product_of
 from backlight.graph.graph import Graph
 from backlight.graph.notation import UNICODE, Apply, Expression, Number, Symbol, format_number
-from backlight.graph.primitive import Array, Spec
+from backlight.graph.primitive import Array, Kind, Spec
 from backlight.ops.leaf import CONSTANT
 
 DIGITS = 5
@@ -117,6 +118,9 @@ def formula_text(graph: Graph, index: int, names: Sequence[str]) -> str:
             arguments.append(Symbol(str(number)))
         else:
             arguments.append(Number(number, DIGITS))
+    if node.primitive.kind is Kind.CONTRACT:
+        left, right = arguments
+        return UNICODE.expression(product_of(node, left, right))  # with transposes: x @ Wᵀ
     return UNICODE.expression(Apply(node.primitive.form, tuple(arguments)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from backlight.errors import DtypeError, UsageError
+from backlight.errors import BacklightWarning, DtypeError, UsageError
 from backlight.execute.description import PlanDescription
 from backlight.execute.executors import Executable, check_name, explain, program
 from backlight.graph.graph import Graph
@@ -48,7 +49,8 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], executor: str) -> None:
         self._function = function
         self._executor = executor
-        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[Tree, tuple[Slot, ...]], _Entry] = OrderedDict()
+        self._said_another = False
         functools.update_wrapper(self, function, updated=())
 
     def __repr__(self) -> str:
@@ -103,6 +105,7 @@ class Compiled:
         key = (tree, tuple(slots))
         entry = self._entries.get(key)
         if entry is None:
+            self._say_another(leaves, tree, slots)
             entry = self._trace(leaves, tree, slots)
             self._entries[key] = entry
             if len(self._entries) > KEPT_PROGRAMS:
@@ -112,6 +115,33 @@ class Compiled:
         values.extend(each.known_value for each in entry.closed_over)
         outputs = entry.executable.run(values)
         return unflatten(entry.results, [_result(each) for each in outputs])
+
+    def _say_another(self, leaves: Sequence[Any], tree: Tree, slots: Sequence[Slot]) -> None:
+        """Say, once, that another shape costs another compilation."""
+        if self._executor == "reference" or self._said_another:
+            return
+        for known_tree, known in self._entries:
+            if known_tree != tree or len(known) != len(slots):
+                continue
+            changed = [
+                place
+                for place, (a, b) in enumerate(zip(known, slots, strict=True))
+                if isinstance(a, Spec) and isinstance(b, Spec) and a != b
+            ]
+            if not changed:
+                continue
+            self._said_another = True
+            place = changed[0]
+            name = _names(self._function, leaves, tree)[place]
+            called = getattr(self._function, "__name__", type(self._function).__name__)
+            warnings.warn(
+                f"{called} is compiled again, because {name} is now {slots[place]} and was "
+                f"{known[place]}; each kind of arguments has a program of its own, of which "
+                f"{KEPT_PROGRAMS} are kept. It is said once.",
+                BacklightWarning,
+                stacklevel=3,
+            )
+            return
 
     def _trace(self, leaves: Sequence[Any], tree: Tree, slots: Sequence[Slot]) -> _Entry:
         """Call the function on placeholders and make a program of what it recorded."""
@@ -257,7 +287,8 @@ def compile(function: Callable[..., Any], executor: str = "native") -> Compiled:
     function : callable
         Takes and returns tensors, or nested dicts, lists and tuples of them.
     executor : str
-        How it is run: ``"native"`` makes machine code, ``"reference"`` is NumPy.
+        How it is run: ``"native"`` makes machine code, ``"reference"`` is NumPy.  That machine
+        code is made again for another shape is said, once.
 
     Returns
     -------
@@ -275,8 +306,8 @@ def compile(function: Callable[..., Any], executor: str = "native") -> Compiled:
     --------
     >>> import backlight as bl
     >>> square = compile(lambda x: x * x)
-    >>> square(3.0), square(bl.tensor([1.0, 2.0])), square.programs
-    (Tensor(9.), Tensor([1., 4.]), 2)
+    >>> square(bl.tensor([1.0, 3.0])), square(bl.tensor([2.0, 4.0])), square.programs
+    (Tensor([1., 9.]), Tensor([ 4., 16.]), 1)
     """
     check_name(executor)
     if not callable(function):

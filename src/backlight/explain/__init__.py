@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backlight.errors import GradientError, ShapeError, UnknownNameError, UsageError
-from backlight.explain.derivation import Derivation
-from backlight.explain.entries import Entry
-from backlight.explain.numeric import NumericCheck
-from backlight.explain.paths import Path, Paths
+from backlight.late import import_late
 from backlight.record import Trace, trace_of
 from backlight.tensor import Tensor
 from backlight.trace import capture
+
+if TYPE_CHECKING:
+    from backlight.explain.derivation import Derivation
+    from backlight.explain.numeric import NumericCheck
+    from backlight.explain.paths import Path, Paths
+else:
+    import_late(
+        __name__,
+        {
+            "backlight.explain.derivation": ("Derivation",),
+            "backlight.explain.numeric": ("NumericCheck",),
+            "backlight.explain.paths": ("Path", "Paths"),
+        },
+    )
 
 __all__ = ["Derivation", "NumericCheck", "Path", "Paths", "explain"]
 
@@ -120,9 +131,12 @@ def explain(
             f"No gradient of the loss reaches {found.name}; bl.why_no_grad says why."
         )
     if index is None and found.shape != ():
-        from backlight.explain.whole import TensorDerivation  # import here: rarely both are used
+        from backlight.explain.whole import TensorDerivation
 
         return TensorDerivation(trace, node, fold)
+    from backlight.explain.derivation import Derivation
+    from backlight.explain.entries import Entry
+
     return Derivation(trace, Entry(node, flat_index(found.name, found.shape, index)), fold)
 
 

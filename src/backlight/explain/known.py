@@ -66,11 +66,12 @@ def _composite_name(trace: Trace, link: Link) -> str | None:
     names = set()
     for way in link.ways:
         for hop in way:
-            names.add(_outermost(trace.graph.nodes[hop.edge.target].scope))
+            names.add(outermost(trace.graph.nodes[hop.edge.target].scope))
     return names.pop() if len(names) == 1 else None
 
 
-def _outermost(scope: Scope | None) -> str | None:
+def outermost(scope: Scope | None) -> str | None:
+    """The name of the outermost composite around a node, up to the module that it is in."""
     found = None
     while scope is not None and scope.kind != "module":
         if scope.kind == "composite":
@@ -204,7 +205,7 @@ def _used_inside(trace: Trace, index: int, link: Link) -> bool:
     """Whether a leaf is an operand of the composite that a link goes through."""
     name = _composite_name(trace, link)
     consumers = trace.graph.consumers[index]
-    return any(_outermost(trace.graph.nodes[target].scope) == name for target, _ in consumers)
+    return any(outermost(trace.graph.nodes[target].scope) == name for target, _ in consumers)
 
 
 _RULES: dict[str, Callable[[Formulas, Entry, Link], Written | None]] = {

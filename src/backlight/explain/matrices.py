@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from backlight.explain.writing import combine, constant, plus
+from backlight.graph.node import Node
 from backlight.graph.notation import (
     Apply,
     Expression,
@@ -175,7 +176,7 @@ def _moved(tensor: Tensor, sides: Sequence[Expression]) -> Expression:
     return Apply(primitive.form, tuple(sides))
 
 
-def product_of(tensor: Tensor, left: Expression, right: Expression) -> Expression:
+def product_of(tensor: Tensor | Node, left: Expression, right: Expression) -> Expression:
     """Write a contraction as a matrix product with transposes where it is one."""
     labels = [tuple(tensor.attributes["left"]), tuple(tensor.attributes["right"])]
     result = tuple(tensor.attributes["result"])
@@ -217,7 +218,7 @@ def product_of(tensor: Tensor, left: Expression, right: Expression) -> Expressio
     return _einsum(tensor, left, right)
 
 
-def _einsum(tensor: Tensor, left: Expression, right: Expression) -> Expression:
+def _einsum(tensor: Tensor | Node, left: Expression, right: Expression) -> Expression:
     text = [label_text(tensor.attributes[key]) for key in ("left", "right", "result")]
     return Apply(_named("einsum"), (Symbol(f"{text[0]},{text[1]}→{text[2]}"), left, right))
 

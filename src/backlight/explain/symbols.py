@@ -80,6 +80,8 @@ def _choose(trace: Trace, fold: bool) -> Symbols:
         if layer.bias is not None:
             bases[layer.bias] = Symbol("b", "", level)
             names.append(graph.nodes[layer.bias].name)
+        if layer.product != layer.output and not graph.nodes[layer.product].named:
+            bases[layer.product] = Symbol("u", "", level)  # before the bias is added
         if not graph.nodes[layer.output].named:
             bases[layer.output] = Symbol("z", "", level)
         if layer.activation is not None and not graph.nodes[layer.activation].named:

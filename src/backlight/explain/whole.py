@@ -12,6 +12,7 @@ from backlight.differentiate.reverse import contribute
 from backlight.errors import UsageError
 from backlight.explain.derivation import Derivation
 from backlight.explain.entries import Entry
+from backlight.explain.known_whole import known_gradient
 from backlight.explain.matrices import Written, add, matrix_expression
 from backlight.explain.numeric import NumericCheck, check_entry
 from backlight.explain.remarks import cut_notes
@@ -121,6 +122,8 @@ class TensorDerivation:
 
     def gradient_formula(self, index: int, depth: int = 0) -> Written:
         """Write a node's gradient as the sum of what its uses contribute."""
+        if self.fold and (short := known_gradient(self.trace, index, self._symbol)):
+            return short
         edges = self.trace.outgoing[index]
         shape = self.trace.graph.nodes[index].shape
         gap = [Written(Symbol("…"), shape)] if len(edges) > MOST_TERMS else []

@@ -258,10 +258,10 @@ class Primitive:
 
     def __call__(self, first: Any, *rest: Any, **attributes: Any) -> Any:
         """Record the operation on operands, at least one of which is a tensor."""
-        for operand in (first, *rest):
-            record = getattr(operand, "record", None)
-            if record is not None:
-                return record(self, (first, *rest), attributes)
+        operands = (first, *rest)
+        for operand in operands:
+            if hasattr(operand, "record"):
+                return operand.record(self, operands, attributes or NO_ATTRIBUTES)
         raise MissingRuleError(
             f"{self.name} was called without a tensor; wrap one of its operands in bl.tensor."
         )

@@ -46,18 +46,24 @@ def matmul(a: Any, b: Any) -> Any:
     An axis of size 1 that meets a longer one is dropped from its operand's labels instead of
     being repeated.
     """
-    if a.ndim == 0 or b.ndim == 0:
+    shape_a, shape_b = a.shape, b.shape
+    if not shape_a or not shape_b:
         raise ShapeError(
             f"matmul: the operands {a.shape} and {b.shape} need at least one axis each; "
             f"multiply scalars with *."
         )
-    inner_a, inner_b = a.shape[-1], b.shape[-2 if b.ndim > 1 else -1]
+    inner_a, inner_b = shape_a[-1], shape_b[-2 if len(shape_b) > 1 else -1]
     if inner_a != inner_b:
         raise ShapeError(
             f"matmul: shapes {a.shape} and {b.shape} do not fit: the last axis of the first "
             f"({inner_a}) must equal the {'second-last' if b.ndim > 1 else 'only'} axis of the "
             f"second ({inner_b})."
         )
+    labels = _MATRIX_LABELS.get((len(shape_a), len(shape_b)))
+    if labels is not None:
+        if hasattr(a, "record"):
+            return a.record(CONTRACT, (a, b), labels)
+        return CONTRACT(a, b, **labels)
     batch_a = a.shape[:-2] if a.ndim > 1 else ()
     batch_b = b.shape[:-2] if b.ndim > 1 else ()
     try:
@@ -69,6 +75,15 @@ def matmul(a: Any, b: Any) -> Any:
     if 1 in (*batch_a, *batch_b):
         return _boxed("matmul", lambda: _matmul(a, b, batch_a, batch_b, batch))
     return _matmul(a, b, batch_a, batch_b, batch)
+
+
+_MATRIX_LABELS: dict[tuple[int, int], dict[str, Shape]] = {
+    (1, 1): {"left": (2,), "right": (2,), "result": ()},
+    (1, 2): {"left": (2,), "right": (2, 1), "result": (1,)},
+    (2, 1): {"left": (0, 2), "right": (2,), "result": (0,)},
+    (2, 2): {"left": (0, 2), "right": (2, 1), "result": (0, 1)},
+}
+"""How the products of vectors (1) and matrices (2) are labelled: row 0, column 1, summed 2."""
 
 
 def _boxed(name: str, function: Callable[[], Any]) -> Any:

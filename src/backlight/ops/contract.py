@@ -66,13 +66,19 @@ def plan(left: Labels, right: Labels, result: Labels) -> Callable[[Any, Any, Any
     straight_a = order_a == tuple(range(len(order_a)))
     straight_b = order_b == tuple(range(len(order_b)))
     straight = order == tuple(range(len(order)))
-    plain = len(rows) == len(columns) == len(summed) == 1
+    # A matrix product needs no reshaping, nor does one of vectors, which matmul takes as they are.
+    plain = len(summed) == 1 and (
+        len(rows) == len(columns) == 1 or (not batch and len(rows) <= 1 and len(columns) <= 1)
+    )
+    outer = not batch and not summed and len(rows) == len(columns) == 1
 
     def run(xp: Any, a: Any, b: Any) -> Any:
         left_side = a if straight_a else xp.permute_dims(a, order_a)
         right_side = b if straight_b else xp.permute_dims(b, order_b)
         if plain:
             product = xp.matmul(left_side, right_side)
+        elif outer:
+            product = xp.matmul(left_side[:, None], right_side[None, :])
         else:
             shape_a, shape_b = left_side.shape, right_side.shape
             n, r, s = len(batch), len(rows), len(summed)

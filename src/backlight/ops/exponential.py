@@ -129,9 +129,8 @@ LOGADDEXP = elementwise(
 
 
 def _sigmoid(xp: Any, x: Any) -> Any:
-    """1/(1 + e⁻ˣ), with the exponential of a negative number only, which cannot overflow."""
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+    """1/(1 + e⁻ˣ), with exponentials of negative numbers only, which cannot overflow."""
+    return xp.exp(xp.minimum(x, 0.0)) / (1 + xp.exp(-abs(x)))
 
 
 SIGMOID: Primitive = elementwise(

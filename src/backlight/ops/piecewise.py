@@ -147,7 +147,7 @@ MINIMUM = elementwise(
 
 RELU = elementwise(
     "relu",
-    lambda xp, x: xp.maximum(x, xp.zeros_like(x)),
+    lambda xp, x: xp.maximum(x, 0),
     lambda y, x: CAST(GREATER(x, 0.0), dtype=y.dtype),
     takes="numeric",
     formula=function("relu"),

@@ -133,6 +133,8 @@ def _true(e: Any, entry: Any) -> Any:
 
 
 def _sum(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    if xp is np:  # what numpy.sum calls in the end, at a third of the price on small arrays
+        return np.add.reduce(x, axis=axes, dtype=x.dtype)
     return xp.sum(x, axis=axes, dtype=x.dtype)
 
 

@@ -7,23 +7,39 @@ gave.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backlight.optim.clip import ByNorm, ByValue, Clip, global_norm
-from backlight.optim.lbfgs import LBFGS, LBFGSResult, LBFGSState
-from backlight.optim.optimizer import Optimizer, StepState
-from backlight.optim.options import read
-from backlight.optim.plateau import PlateauState, ReduceOnPlateau
-from backlight.optim.rules import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
-from backlight.optim.schedules import (
-    Constant,
-    Cosine,
-    Exponential,
-    OneCycle,
-    Schedule,
-    Step,
-    WarmUp,
-)
+from backlight.late import import_late
+
+if TYPE_CHECKING:
+    from backlight.optim.clip import ByNorm, ByValue, Clip, global_norm
+    from backlight.optim.lbfgs import LBFGS, LBFGSResult, LBFGSState
+    from backlight.optim.optimizer import Optimizer, StepState
+    from backlight.optim.plateau import PlateauState, ReduceOnPlateau
+    from backlight.optim.rules import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
+    from backlight.optim.schedules import (
+        Constant,
+        Cosine,
+        Exponential,
+        OneCycle,
+        Schedule,
+        Step,
+        WarmUp,
+    )
+else:
+    import_late(
+        __name__,
+        {
+            "backlight.optim.clip": ("ByNorm", "ByValue", "Clip", "global_norm"),
+            "backlight.optim.lbfgs": ("LBFGS", "LBFGSResult", "LBFGSState"),
+            "backlight.optim.optimizer": ("Optimizer", "StepState"),
+            "backlight.optim.plateau": ("PlateauState", "ReduceOnPlateau"),
+            "backlight.optim.rules": (*("SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "RMSprop"),),
+            "backlight.optim.schedules": (
+                *("Constant", "Cosine", "Exponential", "OneCycle", "Schedule", "Step", "WarmUp"),
+            ),
+        },
+    )
 
 __all__ = [
     "Adadelta",
@@ -53,10 +69,10 @@ __all__ = [
     "from_dict",
 ]
 
-_CLASSES: tuple[type[Any], ...] = (
-    *(Adadelta, Adagrad, Adam, AdamW, LBFGS, RMSprop, SGD),
-    *(Constant, Cosine, Exponential, OneCycle, ReduceOnPlateau, Step, WarmUp),
-    *(ByNorm, ByValue),
+_NAMES = (
+    *("Adadelta", "Adagrad", "Adam", "AdamW", "LBFGS", "RMSprop", "SGD"),
+    *("Constant", "Cosine", "Exponential", "OneCycle", "ReduceOnPlateau", "Step", "WarmUp"),
+    *("ByNorm", "ByValue"),
 )
 
 
@@ -88,4 +104,7 @@ momentum=0.0, nesterov=False)
     Traceback (most recent call last):
     backlight.errors.UnknownNameError: There is no 'adm' in bl.optim; did you mean 'Adam'?
     """
-    return read(written, {each.__name__: each for each in _CLASSES})
+    from backlight import optim
+    from backlight.optim.options import read
+
+    return read(written, {name: getattr(optim, name) for name in _NAMES})

@@ -126,10 +126,10 @@ def _numbers(
         "value": float(np.mean(np.abs(predicted - target))),
         "rows": len(X),
     }
-    if len(X) <= MOST_TABLE_ROWS:
+    if len(X) <= MOST_TABLE_ROWS or target.shape[1] > 1:
         rows = [
             {"row": k, "features": X[k], "target": target[k], "predicted": predicted[k]}
-            for k in range(len(X))
+            for k in range(min(len(X), MOST_TABLE_ROWS))
         ]
         features = list(task.dataset.feature_names)
         return {"kind": "table", "rows": rows, "metric": metric, "features": features}

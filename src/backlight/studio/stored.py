@@ -93,10 +93,12 @@ def task_of(run: Run) -> Task | None:
     elif objective.targets == "binary":
         link = "logistic" if objective.name.endswith("logits") else "none"
         flat = y.reshape(len(y), -1)
-        if flat.shape[1] != 1 or ((flat != 0) & (flat != 1)).any():
+        if ((flat != 0) & (flat != 1)).any():
             return None
-        y = flat[:, 0].astype("int64")
-        classes = classes or ("0", "1")
+        if flat.shape[1] == 1:
+            y, classes = flat[:, 0].astype("int64"), classes or ("0", "1")
+        else:  # several labels for each row: a table of probabilities
+            y, classes = flat.astype("float64"), None
     else:
         classes = None
         y = y if y.dtype.kind == "f" else y.astype("float64")

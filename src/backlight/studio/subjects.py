@@ -22,10 +22,11 @@ from backlight.report.outline import outline
 from backlight.report.payload import norm, plain
 from backlight.studio.asking import At, Json
 from backlight.studio.config import Configuration
+from backlight.studio.replay import step_trace
 from backlight.studio.stored import OpenedRun
 from backlight.studio.task import Task
 from backlight.studio.tour import Chapter
-from backlight.studio.training import Trainer, step_trace
+from backlight.studio.training import Trainer
 from backlight.studio.worker import Worker
 from backlight.tensor import Tensor, param, quiet, tensor
 from backlight.train.step import Arrays

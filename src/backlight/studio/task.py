@@ -109,7 +109,11 @@ class Task:
         return shares
 
     def numbers(self, outputs: Array) -> Array:
-        """Return predictions of a regression in their units."""
+        """Return predictions of numbers in their units; of labels, their probabilities."""
+        if self.link == "logistic":  # several labels: the probability of each
+            with np.errstate(over="ignore"):
+                shares: Array = 1.0 / (1.0 + np.exp(-outputs))
+            return shares
         if self.targets is None:
             return outputs
         found: Array = outputs * self.targets.scale + self.targets.mean

@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from backlight.report.payload import norm, plain
 from backlight.studio.asking import Json
 from backlight.studio.breakpoints import Breakpoint, dead_units
 from backlight.studio.history import StepHistory
+from backlight.studio.replay import MOST_REPLAYED_ROWS, step_trace
 from backlight.studio.task import Task
 from backlight.train import failure
 from backlight.train.batches import BatchPlan
@@ -32,7 +33,7 @@ from backlight.train.engine import Engine, TrainingState
 from backlight.train.metrics import resolve
 from backlight.train.objective import LossFunction, describe_loss
 from backlight.train.prepare import Prepared, check_outputs, prepare
-from backlight.train.run import Run, eager_step, recorded_update
+from backlight.train.run import Run, eager_step
 from backlight.train.snapshots import Course, Scales, Snapshots
 from backlight.train.step import Model, predicted_spec
 
@@ -43,8 +44,6 @@ CHUNK_SECONDS = 0.02
 MOST_TOGETHER = 4096
 SMALL = 1024
 """Networks of at most this many parameters show every weight in each frame."""
-MOST_REPLAYED_ROWS = 512
-"""Rows of a batch that are recorded with every number; of a larger batch the first ones are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -391,56 +390,3 @@ class Trainer:
             }
         )
         return made
-
-
-def step_trace(
-    engine: Engine,
-    state: TrainingState,
-    scale: float,
-    example: int | None,
-    *,
-    update: bool = True,
-) -> Trace:
-    """Record the step that follows a state with every number on the way.
-
-    Of a batch of more than 512 rows only the first are recorded, which ``about`` says.
-
-    Parameters
-    ----------
-    engine : Engine
-    state : TrainingState
-    scale : float
-        The factor on the learning rate.
-    example : int or None
-        One training row alone.
-    update : bool
-        Record what the optimizer makes of the gradients as well.
-    """
-    rows: Array | None = None
-    whole = True
-    if example is not None:
-        if not 0 <= example < len(engine.train):
-            raise RunError(
-                f"There are {len(engine.train)} training examples, numbered from 0, so there is "
-                f"no example {example}."
-            )
-        rows, whole = np.array([example]), False
-    elif engine.plan.length(engine.plan.position(state.step)[1]) > MOST_REPLAYED_ROWS:
-        rows, whole = np.asarray(engine.rows(state.step))[:MOST_REPLAYED_ROWS], False
-    replayed = eager_step(engine, state, scale, rows)
-    about: Json = {
-        "step": replayed.step,
-        "epoch": replayed.epoch,
-        "batch": replayed.batch,
-        "rows": replayed.rows.tolist(),
-    }
-    if not whole and example is None:
-        about["note"] = f"The first {MOST_REPLAYED_ROWS} rows of a larger batch."
-    trace = record(replayed.loss, about=about)
-    optimizer = engine.model.optimizer
-    if not (update and whole and isinstance(optimizer, Optimizer)):
-        return trace
-    gradients: dict[str, Array] = {
-        name: gradient for name in engine.trained if (gradient := trace.gradient(name)) is not None
-    }
-    return replace(trace, update=recorded_update(optimizer, replayed, gradients))

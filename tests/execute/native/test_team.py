@@ -124,6 +124,13 @@ def test_the_quota_of_the_control_group_is_respected(text, wanted, tmp_path, mon
     assert cores.granted_cores() == (6 if wanted is None else int(wanted))
 
 
+@pytest.mark.parametrize(("asked", "wanted"), [("1", 1), ("2,1", 2), ("64", 6), ("x", 6), ("", 6)])
+def test_the_usual_variable_limits_the_usual_number(asked, wanted, monkeypatch):
+    monkeypatch.setattr(cores, "granted_cores", lambda: 6)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert cores.usual_threads() == wanted
+
+
 def test_a_system_without_more_threads_runs_with_those_that_it_has(monkeypatch):
     start = threading.Thread.start
     begun = []

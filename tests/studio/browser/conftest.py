@@ -18,6 +18,7 @@ pytest.importorskip("starlette", reason="the extra 'studio' is not installed")
 pytest.importorskip("playwright", reason="PLAYWRIGHT IS MISSING: no browser test ran")
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from tests.studio.browser.controls import WATCH, note
 from tests.studio.browser.looking import open_chapter
 
 from backlight.studio.serve import Running
@@ -55,6 +56,8 @@ def new_context(browser: Browser) -> BrowserContext:
         viewport={"width": 1440, "height": 900}, reduced_motion="reduce", accept_downloads=True
     )
     made.set_default_timeout(TIMEOUT)
+    made.add_init_script(WATCH)
+    made.grant_permissions(["clipboard-read", "clipboard-write"])
     return made
 
 
@@ -62,8 +65,11 @@ def listened(page: Page, complaints: list[str]) -> Page:
     """Collect what the page's console complains about."""
 
     def listen(message: Any) -> None:
-        if message.type in ("error", "warning"):
+        refused = message.text.startswith("Failed to load resource") and "400" in message.text
+        if message.type in ("error", "warning") and not refused:  # the page shows its sentence
             complaints.append(message.text)
+        elif message.text.startswith("control "):
+            note(message.text)
 
     page.on("console", listen)
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -23,7 +23,7 @@ FILES = Path(bl.__file__).parent / "studio" / "page"
 
 def test_less_than_150_kilobytes_of_compressed_javascript() -> None:
     sizes = [len(gzip.compress(each.read_bytes(), 9)) for each in FILES.rglob("*.js")]
-    assert sum(sizes) < 150_000
+    assert sum(sizes) < 130_000
 
 
 def test_the_libraries_are_what_their_checksums_say() -> None:
@@ -282,8 +282,16 @@ def test_a_saved_trace_opens_without_a_network(tmp_path: Path, browser: Browser)
 
 
 def test_first_paint_is_quick(page: Page, serve: Callable[..., Running]) -> None:
-    page.goto(serve().url)
-    page.locator(".box").first.wait_for()
-    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    assert paint < 3000  # one second on a quiet machine; tests share theirs
+    url = serve().url
+    times = []
+    for _ in range(3):  # the best of a few: tests share their machine
+        page.goto("about:blank")
+        page.goto(url)
+        page.locator(".box").first.wait_for()
+        times.append(
+            page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        )
+        if min(times) < 1000:
+            break
+    assert min(times) < 1000  # milliseconds
     assert re.search(r"tour=\d", page.url) or page.locator(".tour").is_visible()

@@ -158,7 +158,7 @@ class Arithmetic:
         """a/b of floating-point numbers."""
         x, y = self.pair(a, b)
         if isinstance(b, Number) and b.uniform and not (isinstance(a, Number) and a.uniform):
-            return self._div_by_uniform(x, y)
+            return self._div_by_uniform(x, self.cast(b, x.dtype))
         return self.number(self.builder.fdiv(x.value, y.value, flags=self._flags), x.dtype)
 
     def _div_by_uniform(self, x: Number, y: Number) -> Number:
@@ -180,9 +180,10 @@ class Arithmetic:
         )
         scaled = self.builder.fmul(y.value, factor.value)
         one = self.constant(1.0, y.dtype)
-        inverse = self.builder.fdiv(one.value, scaled)
+        inverse = self.number(self.builder.fdiv(one.value, scaled), x.dtype)
+        factor, inverse = self.spread(factor, x.lanes), self.spread(inverse, x.lanes)
         brought = self.builder.fmul(x.value, factor.value)
-        return self.number(self.builder.fmul(brought, inverse, flags=self._flags), x.dtype)
+        return self.number(self.builder.fmul(brought, inverse.value, flags=self._flags), x.dtype)
 
     def truncated_division(self, a: Number, b: Number) -> tuple[Number, Number]:
         """Quotient, rounded towards 0, and remainder of integers; b = 0 is the caller's affair."""
@@ -379,6 +380,8 @@ class Arithmetic:
             return self._float_to_float(x, dtype) if dtype.kind == "f" else self._to_int(x, dtype)
         kind = register_type(dtype, x.lanes)
         if dtype.kind == "f":
+            if x.dtype == BOOL:
+                return self.select(x, self.constant(1.0, dtype), self.constant(0.0, dtype))
             convert = self.builder.sitofp if x.dtype.kind == "i" else self.builder.uitofp
             return self.number(convert(x.value, kind), dtype)
         return self._resize(x, dtype)

@@ -31,6 +31,18 @@ def granted_cores() -> int:
     return max(allowed if quota is None else min(allowed, int(quota)), 1)
 
 
+def usual_threads() -> int:
+    """Return how many threads to take when nobody says: the cores, or fewer by OMP_NUM_THREADS.
+
+    Libraries that start several processes set this variable so that together they do not ask for
+    more than the machine has.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    limit = int(asked) if asked.isdigit() and int(asked) > 0 else None
+    cores = granted_cores()
+    return cores if limit is None else min(cores, limit)
+
+
 def _quota() -> float | None:
     """How many cores' worth of time the control group grants, None without a limit.
 

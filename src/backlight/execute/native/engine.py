@@ -115,10 +115,15 @@ def host() -> Host:
         )
 
 
+EXPLICIT = "backlight.explicit"
+"""Metadata of modules whose loops are vectors already, or so short that it does not matter."""
+
+
 class Pipeline(Enum):
     """Which of LLVM's passes to run."""
 
     FULL = "full"  #: all that make code faster
+    PROGRAM = "program"  #: for programs without loops that need vectors
     EXPLICIT = "explicit"  #: a few, for code that is written with vectors already
 
 
@@ -255,6 +260,8 @@ def compile_module(module: ir.Module, pipeline: Pipeline = Pipeline.FULL) -> Lib
 
 def compile_object(module: ir.Module, pipeline: Pipeline = Pipeline.FULL) -> ObjectCode:
     """Optimise a module for this processor and give its machine code; see `compile_module`."""
+    if pipeline is Pipeline.FULL and EXPLICIT in module.namedmetadata:
+        pipeline = Pipeline.PROGRAM
     with LOCK:
         clock = [time.perf_counter()]
         text = _text(module)
@@ -369,7 +376,15 @@ def _optimise(parsed: Any, machine: Any, pipeline: Pipeline) -> None:
     builder = llvm.create_pass_builder(machine, tuning)
     first = llvm.create_new_module_pass_manager()
     managers = [first]
-    if pipeline is Pipeline.FULL:
+    if pipeline is Pipeline.PROGRAM:
+        first.add_merge_functions_pass()
+        first.add_always_inliner_pass()
+        first.add_global_dead_code_eliminate_pass()
+        first.add_sroa_pass()
+        first.add_simplify_cfg_pass()
+        first.add_instruction_combine_pass()
+        first.add_new_gvn_pass()
+    elif pipeline is Pipeline.FULL:
         # The updates of all parameters are often one function.
         first.add_merge_functions_pass()
         managers.append(builder.getModulePassManager())

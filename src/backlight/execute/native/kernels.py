@@ -1,33 +1,36 @@
 """The kernels by kind: what the loop of each kind of primitive looks like.
 
 `Kernel.build` writes the function of one group of nodes: a map over entries, a reduction, random
-numbers, a scatter, a running sum, or copies; contractions are in `products`.
+numbers, a scatter, a running sum, or copies; reductions are in `reductions`, contractions in
+`products`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from llvmlite import ir
 
+from backlight.execute.native.batch import BatchSize
+from backlight.execute.native.lanes import (
+    choose_lanes,
+)
 from backlight.execute.native.number import INT64, Number
 from backlight.execute.native.products import write_contraction
+from backlight.execute.native.reductions import SHARED_ENTRIES, Reductions
 from backlight.execute.native.storage import Storage, row_major
-from backlight.execute.native.writer import I64, Index, Share, Value, Writer, entry_alloca
+from backlight.execute.native.writer import I64, Index, Share, Value
 from backlight.graph.node import Node
-from backlight.graph.primitive import Fold, Kind, Shape
+from backlight.graph.primitive import Kind
 from backlight.ops.index import SCATTER_ADD
 from backlight.ops.move import CONCAT, RESHAPE
 from backlight.ops.reduce import CUMULATIVE_SUM
 
-SHARED_ENTRIES = 64
-"""Threads divide flat loops at multiples of so many entries: whole cache lines of any dtype."""
-
 
 @dataclass(slots=True)
-class Kernel(Writer):
+class Kernel(Reductions):
     """Writes the function that computes one group of stored nodes."""
 
     def build(self) -> ir.Function:
@@ -53,11 +56,6 @@ class Kernel(Writer):
         self.builder.ret_void()
         return function
 
-    @property
-    def index(self) -> int:
-        """The node, where there is only one."""
-        return self.members[0]
-
     def _map(self, node: Node) -> None:
         """Everything is computed before anything is stored: results may replace operands."""
 
@@ -72,16 +70,41 @@ class Kernel(Writer):
 
         total = math.prod(node.shape)
         if all(self.plan.is_flat(member) for member in self.members):
-            self.share = Share(total, SHARED_ENTRIES) if total != 1 else None
-            with self.loop(total, shared=self.share is not None) as number:
-                body(Index([], number), number)
+            self._flat(total, body)
             return
 
         def entry(axes: list[Value]) -> None:
             body(Index(axes), self.offset(axes, row_major(node.shape)))
 
-        self.share = Share(node.shape[0], 1) if node.shape and 0 not in node.shape else None
-        self.nest(node.shape, entry, shared=self.share is not None)
+        shape = node.shape
+        self.share = Share(shape[0], 1) if shape and shape[0] != 1 and 0 not in shape else None
+        run = self._run(shape, self.members, range(len(shape)), computed=True)
+        self.plain = run is None
+        self.nest(shape, entry, shared=self.share is not None, run=run)
+
+    def _flat(self, total: int, body: Callable[[Index, Value], None]) -> None:
+        """A loop that counts entries."""
+        lanes = choose_lanes(self.plan, self.members, total, 2) if total not in (0, 1) else 0
+        few = not isinstance(total, BatchSize) and total <= lanes
+        self.share = None if few or total == 1 else Share(total, SHARED_ENTRIES)
+        self.plain = not lanes
+        self._load_singles()
+        if lanes:
+            with self.runs(total, lanes, shared=self.share is not None) as run:
+                body(Index([], run), run)
+            return
+        with self.loop(total, shared=self.share is not None) as number:
+            body(Index([], number), number)
+
+    def _load_singles(self) -> None:
+        """Load the single numbers that all entries need once, before the loop."""
+        waiting = [each for member in self.members for each in self.nodes[member].inputs]
+        for each in waiting:  # grows
+            node = self.nodes[each]
+            if self.plan.storage[each] is Storage.INLINE:
+                waiting.extend(node.inputs)
+            elif each not in self.members and node.shape == ():
+                self.single[each] = replace(self.value(each, Index([], I64(0))), uniform=True)
 
     def _copy(self, node: Node) -> None:
         """A reshape that has to be stored: the operand's entries one after the other."""
@@ -92,7 +115,9 @@ class Kernel(Writer):
         def body(axes: list[Value]) -> None:
             self.store(self.value(source, Index(axes)), self.offset(axes, strides), self.index)
 
-        self.nest(inner, body)
+        run = self._run(inner, [source], range(len(inner)))
+        self.plain = run is None
+        self.nest(inner, body, run=run)
 
     def _compute(self, index: int, at: Index) -> Number:
         """The value of a node of the kernel's own, which is stored and not inlined."""
@@ -105,127 +130,6 @@ class Kernel(Writer):
             return self.moved(index, node, at)
         finally:
             storage[index] = Storage.BUFFER
-
-    def _reduce(self, node: Node) -> None:
-        source = node.inputs[0]
-        operand = self.nodes[source]
-        axes = node.attributes["axes"]
-        shape = operand.shape
-        fold = node.primitive.fold
-        assert fold is not None
-        kept = [axis for axis in range(len(shape)) if axis not in axes]
-        if fold.position:
-            self._reduce_position(node, operand.shape, kept, axes, fold, source)
-            return
-        start = self.emitter.constant(fold.start(operand.dtype), operand.dtype)
-
-        def entry(order: Sequence[int], numbers: Sequence[Value]) -> Number:
-            placed: list[Value] = [I64(0)] * len(shape)
-            for axis, number in zip(order, numbers, strict=True):
-                placed[axis] = number
-            return self.value(source, Index(placed))
-
-        inner_kept = bool(kept) and kept[-1] == len(shape) - 1 and shape[-1] > 1
-        outer = kept[:-1] if inner_kept else kept
-        last = kept[-1:] if inner_kept else []
-
-        def rows(numbers: list[Value]) -> None:
-            if inner_kept:
-                self._reduce_rows(node, operand, fold, start, outer, numbers, axes, last, entry)
-            else:
-                self._reduce_cell(node, operand, fold, start, numbers, outer, axes, entry)
-
-        if 0 not in node.shape:
-            if outer:
-                self.share = Share(shape[outer[0]], 1)
-            elif inner_kept:
-                self.share = Share(shape[-1], SHARED_ENTRIES)
-        self.nest(tuple(shape[axis] for axis in outer), rows, shared=bool(outer and self.share))
-
-    def _reduce_rows(
-        self, node: Node, operand: Node, fold: Fold, start: Number, outer: Sequence[int],
-        numbers: list[Value], axes: Sequence[int], last: Sequence[int],
-        entry: Callable[[Sequence[int], Sequence[Value]], Number],
-    ) -> None:  # fmt: skip
-        """Fold whole rows at a time, so that neighbouring results advance together."""
-        shape = operand.shape
-        width = shape[last[0]]
-        strides = row_major(node.shape)
-        base = self.offset(numbers, strides[: len(numbers)])
-        shared = self.share is not None and not outer
-        with self.loop(width, shared=shared) as column:
-            self.store(start, self.builder.add(base, column), self.index)
-        if math.prod(shape[axis] for axis in axes) == 0:
-            return
-
-        def body(reduced: list[Value]) -> None:
-            with self.loop(width, shared=shared) as column:
-                place = self.builder.add(base, column)
-                found = entry([*outer, *axes, *last], [*numbers, *reduced, column])
-                old = self.read(self.outs[self.index], place, node.dtype)
-                self.store(fold.combine(self.emitter, old, found), place, self.index)
-
-        self.nest(tuple(shape[axis] for axis in axes), body)
-
-    def _reduce_cell(
-        self, node: Node, operand: Node, fold: Fold, start: Number, numbers: list[Value],
-        outer: Sequence[int], axes: Sequence[int],
-        entry: Callable[[Sequence[int], Sequence[Value]], Number],
-    ) -> None:  # fmt: skip
-        """Fold one result in a register."""
-        shape = operand.shape
-        builder = self.builder
-        cell = entry_alloca(builder, start.value.type)
-        builder.store(start.value, cell)
-        if math.prod(shape[axis] for axis in axes) > 0:
-
-            def body(reduced: list[Value]) -> None:
-                found = entry([*outer, *axes], [*numbers, *reduced])
-                old = self.emitter.number(builder.load(cell, typ=start.value.type), start.dtype)
-                new = self.as_dtype(fold.combine(self.emitter, old, found), start.dtype)
-                _reassociate(new.value)
-                builder.store(new.value, cell)
-
-            self.nest(tuple(shape[axis] for axis in axes), body, unroll=True)
-        result = self.emitter.number(builder.load(cell, typ=start.value.type), start.dtype)
-        self.store(result, self.offset(numbers, row_major(node.shape)), self.index)
-
-    def _reduce_position(
-        self, node: Node, shape: Shape, kept: Sequence[int], axes: Sequence[int], fold: Fold,
-        source: int,
-    ) -> None:  # fmt: skip
-        """The row-major position of the first best entry; NaN counts as best, as in NumPy."""
-        builder = self.builder
-        sizes = tuple(shape[axis] for axis in axes)
-
-        def rows(numbers: list[Value]) -> None:
-            def at(reduced: Sequence[Value]) -> Number:
-                placed: list[Value] = [I64(0)] * len(shape)
-                for axis, number in zip((*kept, *axes), (*numbers, *reduced), strict=True):
-                    placed[axis] = number
-                return self.value(source, Index(placed))
-
-            first = at([I64(0)] * len(axes))
-            best = entry_alloca(builder, first.value.type)
-            where = entry_alloca(builder, I64)
-            builder.store(first.value, best)
-            builder.store(I64(0), where)
-
-            def body(reduced: list[Value]) -> None:
-                found = at(reduced)
-                old = builder.load(best, typ=found.value.type)
-                kept_best = self.emitter.number(old, found.dtype)
-                better = fold.combine(self.emitter, kept_best, found).value
-                place = self.offset(reduced, row_major(sizes))
-                builder.store(builder.select(better, found.value, old), best)
-                before = builder.load(where, typ=I64)
-                builder.store(builder.select(better, place, before), where)
-
-            self.nest(sizes, body, unroll=True)
-            result = self.emitter.number(builder.load(where, typ=I64), INT64)
-            self.store(result, self.offset(numbers, row_major(node.shape)), self.index)
-
-        self.nest(tuple(shape[axis] for axis in kept), rows)
 
     def _random(self, node: Node) -> None:
         rule = node.primitive.lower
@@ -242,8 +146,15 @@ class Kernel(Writer):
         shape = self.nodes[upstream].shape
         axis, count = node.attributes["axis"], len(self.nodes[positions].shape)
         strides = row_major(node.shape)
-        with self.loop(math.prod(node.shape)) as number:
-            self.store(self.emitter.constant(0, node.dtype), number, self.index)
+        zero = self.emitter.constant(0, node.dtype)
+        total = math.prod(node.shape)
+        lanes = choose_lanes(self.plan, self.members, total, 2) if total > 1 else 0
+        if lanes:
+            with self.runs(total, lanes) as run:
+                self.store(zero, run, self.index)
+        else:
+            with self.loop(total) as number:
+                self.store(zero, number, self.index)
         if 0 in shape:
             return
 
@@ -302,9 +213,3 @@ class Kernel(Writer):
 
             self.nest(shape, body)
             start += shape[axis]
-
-
-def _reassociate(value: Value) -> None:
-    """Let LLVM split a running sum over the lanes of vectors: another order, but a fixed one."""
-    if isinstance(value, ir.Instruction) and value.opname in ("fadd", "fmul"):
-        value.flags = [*value.flags, "reassoc"]

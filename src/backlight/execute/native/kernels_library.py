@@ -1,4 +1,7 @@
-"""The inner functions of matrix products: compiled once for a processor, shared by all programs.
+"""What all programs have in common: compiled once for a processor, and shared by them.
+
+These are the inner functions of matrix products, and the function that goes through a program's
+kernels.
 
 An `Inner` names one of them; `shared` declares it in a module, after `link` has seen to it that
 the process has its machine code: from the cache on disk, or compiled and put there.  Programs are
@@ -16,7 +19,7 @@ from typing import TypeAlias
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from backlight.execute.native import matmul_block, matmul_drive, matmul_pack
+from backlight.execute.native import calls, matmul_block, matmul_drive, matmul_pack, team
 from backlight.execute.native.cache import Entry, code_cache
 from backlight.execute.native.engine import LOCK, CompileError, Library, Pipeline, compile_object
 from backlight.execute.native.key import environment
@@ -26,21 +29,22 @@ from backlight.execute.native.matmul_drive import driver
 from backlight.execute.native.matmul_pack import packing, strip_packing
 from backlight.execute.native.matmul_vectors import Vectors, new_function
 
-PREFIX = "backlight.matmul."
+PREFIX = "backlight.inner."
 
 Parameters: TypeAlias = Sequence[tuple[str, ir.Type]]
 
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """An inner function of a matrix product.
+    """A function that programs share.
 
     Attributes
     ----------
     kind : str
-        "drive", "block", "masked", "dots", "pack", "transpose" or "strips".
+        "drive", "block", "masked", "dots", "pack", "transpose" or "strips"; or what all programs
+        call: "calls", "places" or "barrier".
     bits : int
-        Of an element: 32 or 64.
+        Of an element: 32 or 64; 0 where there is none.
     lanes : int
         Elements of its vectors.
     rows, columns : int
@@ -48,7 +52,7 @@ class Inner:
     """
 
     kind: str
-    bits: int
+    bits: int = 0
     lanes: int = 1
     rows: int = 0
     columns: int = 0
@@ -60,7 +64,7 @@ class Inner:
         Examples
         --------
         >>> Inner("block", 32, 16, 6, 4).name
-        'backlight.matmul.block.32.16.6.4'
+        'backlight.inner.block.32.16.6.4'
         """
         return f"{PREFIX}{self.kind}.{self.bits}.{self.lanes}.{self.rows}.{self.columns}"
 
@@ -76,7 +80,7 @@ class Inner:
         kind, *numbers = name.removeprefix(PREFIX).split(".")
         known = name.startswith(PREFIX) and kind in _FAMILIES and len(numbers) == 4
         if not known or not all(each.isascii() and each.isdigit() for each in numbers):
-            raise CompileError(f"There is no inner function {name!r} of matrix products.")
+            raise CompileError(f"There is no inner function {name!r} that programs share.")
         return cls(kind, *map(int, numbers))
 
 
@@ -131,6 +135,24 @@ def _code(name: str) -> bytes:
     return entry.code
 
 
+def _places(module: ir.Module, name: str) -> ir.Function:
+    function = new_function(module, name, calls.PLACES)
+    calls.write_places(function)
+    return function
+
+
+def _calls(module: ir.Module, name: str) -> ir.Function:
+    function = new_function(module, name, calls.CALLS)
+    calls.write_calls(function, _barrier(module, "barrier", "internal"))
+    return function
+
+
+def _barrier(module: ir.Module, name: str, linkage: str = "external") -> ir.Function:
+    function = new_function(module, name, team.BARRIER, linkage)
+    team.write_barrier(function)
+    return function
+
+
 @dataclass(frozen=True)
 class _Family:
     """How the inner functions of a kind are written, and their parameters."""
@@ -162,5 +184,8 @@ _FAMILIES: Mapping[str, _Family] = MappingProxyType(
         "strips": _Family(
             matmul_pack.STRIP_PARAMETERS, lambda v, name, i: strip_packing(v, name, i.rows)
         ),
+        "places": _Family(calls.PLACES, lambda v, name, _: _places(v.module, name)),
+        "calls": _Family(calls.CALLS, lambda v, name, _: _calls(v.module, name)),
+        "barrier": _Family(team.BARRIER, lambda v, name, _: _barrier(v.module, name)),
     }
 )

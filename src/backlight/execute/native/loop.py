@@ -17,8 +17,10 @@ from typing import Any
 from llvmlite import ir
 
 from backlight.execute.iteration import Iteration
+from backlight.execute.native.kernels_library import Inner, shared
 from backlight.execute.native.number import memory_type
-from backlight.execute.native.team import FAULT, part, sized, write_barrier
+from backlight.execute.native.sequence import Sequenced
+from backlight.execute.native.team import FAULT, part, sized
 from backlight.graph.graph import Graph
 
 I64 = ir.IntType(64)
@@ -58,7 +60,7 @@ class _Arguments:
 
 def write_loop(
     module: ir.Module,
-    main: ir.Function,
+    sequence: Sequenced,
     graph: Graph,
     arguments: Sequence[int],
     alias: Mapping[int, int],
@@ -79,7 +81,7 @@ def write_loop(
     given = _Arguments(*loop.args)
     builder = ir.IRBuilder(loop.append_basic_block("entry"))
     control = _flush_denormals(builder, module)
-    barrier = write_barrier(module)
+    barrier = shared(module, Inner("barrier"))
     place = {node: k for k, node in enumerate(arguments)}
     full_table = builder.load(given.tables, typ=PTR)
     other_table = builder.load(builder.gep(given.tables, [I64(1)], source_etype=PTR), typ=PTR)
@@ -88,6 +90,9 @@ def write_loop(
         slot = builder.gep(full_table, [I64(place[node])], source_etype=PTR)
         return builder.load(slot, typ=PTR)
 
+    scratch, full_list, other_list = sequence.room(builder, given.arena, given.thread)
+    sequence.find(builder, full_table, given.arena, full_list)
+    sequence.find(builder, other_table, given.arena, other_list)
     pointers = {node: address(node) for node in arguments}
     origins = [
         builder.load(builder.gep(given.sources, [I64(k)], source_etype=PTR), typ=PTR)
@@ -108,7 +113,7 @@ def write_loop(
     stop = builder.load(builder.gep(given.starts, [next_run], source_etype=I64), typ=I64)
     length = builder.sub(stop, start)
     is_full = builder.icmp_signed("==", length, I64(batch)) if batch else ir.IntType(1)(1)
-    table = builder.select(is_full, full_table, other_table)
+    places = builder.select(is_full, full_list, other_list)
     lines = builder.gep(given.rows, [start], source_etype=I64)
     for position, origin in zip(iteration.gathered, origins, strict=True):
         node = graph.nodes[graph.inputs[position]]
@@ -117,10 +122,10 @@ def write_loop(
         _gather(builder, module, target, origin, lines, sized(builder, node.shape[0], length),
                 width, given)  # fmt: skip
     builder.call(barrier, [given.team, given.threads])
-    status = builder.call(
-        main,
-        [table, given.arena, given.callback, length, given.thread, given.threads, given.team],
-    )
+    status = sequence.run(
+        builder, places, scratch,
+        [given.callback, length, given.thread, given.threads, given.team],
+    )  # fmt: skip
     fault = _shared_fault(builder, status, given.team)
     builder.call(barrier, [given.team, given.threads])
     status = builder.load_atomic(fault, "acquire", 8, typ=I64)
@@ -200,7 +205,7 @@ def _gather(
     width: int, given: _Arguments,
 ) -> None:  # fmt: skip
     """Copy this thread's part of the rows of one run to where the graph reads them."""
-    begin, end = part(builder, count, 1, given.thread, given.threads)
+    begin, end = part(builder, count, I64(1), given.thread, given.threads)
     before = builder.block
     head = builder.append_basic_block("gather")
     done = builder.append_basic_block("gathered")

@@ -8,24 +8,30 @@ one kernel needs what another thread has computed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
 
 from backlight.execute.iteration import Iteration
-from backlight.execute.native.effort import seconds
+from backlight.execute.native.calls import DIVIDED, WAITS, Call, callable_kernel
+from backlight.execute.native.effort import flops, seconds
+from backlight.execute.native.engine import EXPLICIT
 from backlight.execute.native.kernels import Kernel
 from backlight.execute.native.loop import write_loop
 from backlight.execute.native.plan import Plan
+from backlight.execute.native.sequence import Sequenced
 from backlight.execute.native.storage import Storage, can_lower
-from backlight.execute.native.team import Schedule, write_barrier, write_share
-from backlight.execute.native.writer import I32, I64, PTR, VOID, Share, Value
+from backlight.execute.native.team import Schedule
+from backlight.execute.native.writer import I32, I64, PTR
 
 MAIN = "backlight_main"
 
 WORTH_SHARING = 8e-6
 """Seconds from which a kernel is divided among threads: a few times what a barrier costs."""
+
+
+WORTH_VECTORS = 4096
+"""Operations from which plain loops should be turned into vector instructions."""
 
 
 @dataclass(slots=True)
@@ -41,8 +47,8 @@ class Lowered:
     callbacks : tuple of int
         Nodes that Python evaluates, because their record has no lowering.
     workspace : int
-        Bytes behind the arena that matrix products copy parts of their operands to, for each
-        thread.
+        Bytes behind the arena for each thread: matrix products copy parts of their operands there,
+        and it holds the addresses that the kernels are given.
     shared : frozenset of int
         The first nodes of the kernels that threads divide among themselves.
     seconds : float
@@ -58,16 +64,6 @@ class Lowered:
     shared: frozenset[int] = frozenset()
     seconds: float = 0.0
     divisible: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One kernel as the main function calls it; without a function, Python is called back."""
-
-    members: tuple[int, ...]
-    reads: tuple[int, ...]
-    function: ir.Function | None = None
-    share: Share | None = None
 
 
 def lower(plan: Plan, iteration: Iteration | None = None, batch: int = 0) -> Lowered:
@@ -89,39 +85,46 @@ def lower(plan: Plan, iteration: Iteration | None = None, batch: int = 0) -> Low
     graph = plan.graph
     arguments = _arguments(plan, iteration)
     callbacks: list[int] = []
-    calls: list[_Call] = []
+    calls: list[Call] = []
+    nodes: list[int] = []
+    divided: set[int] = set()
     workspace, total, divisible = 0, 0.0, 0.0
+    plain = False
+    schedule = Schedule(plan)
     for members in plan.groups:
         needed = sorted(k for k in plan.reads(members) if not plan.is_number(k))
         if not can_lower(graph.nodes[members[0]]):
+            flags = WAITS if schedule.must_wait(members, needed, False) else 0
+            calls.append(Call(None, len(callbacks), flags, None))
             callbacks.append(members[0])
-            calls.append(_Call(members, tuple(needed)))
             continue
         overwritten = {plan.alias[k] for k in members if k in plan.alias}
         pointed = [k for k in needed if k not in overwritten]
         kernel = Kernel(module, plan, members, pointed)
-        function = kernel.build()
+        function = callable_kernel(module, kernel.build(), len(members) + len(pointed))
         effort = seconds(plan, members)
-        share = kernel.share if effort > WORTH_SHARING else None
-        calls.append(_Call(members, tuple(pointed), function, share or _all(kernel.share)))
-        workspace = max(workspace, -(-kernel.workspace // 64) * 64)
         total += effort
-        divisible += effort if share is not None else 0.0
-    schedule = Schedule(plan) if divisible else None
-    main = _main(module, plan, arguments, calls, workspace, schedule)
+        plain = plain or (kernel.plain and sum(flops(plan, k) for k in members) > WORTH_VECTORS)
+        workspace = max(workspace, -(-kernel.workspace // 64) * 64)
+        flags = 0
+        if kernel.share is not None and effort > WORTH_SHARING:
+            flags = DIVIDED
+            divided.add(members[0])
+            divisible += effort
+        if schedule.must_wait(members, pointed, flags == DIVIDED):
+            flags |= WAITS
+        calls.append(Call(function, len(nodes), flags, kernel.share))
+        nodes.extend([*members, *pointed])
+    if not plain:
+        module.add_named_metadata(EXPLICIT)
+    sequence = Sequenced(module, calls, nodes, arguments, plan.offsets, plan.arena, workspace)
+    _main(module, sequence)
     if iteration is not None:
-        write_loop(module, main, graph, arguments, plan.alias, iteration, batch)
-    shared = frozenset(each.members[0] for each in calls if _divided(each))
-    return Lowered(module, arguments, tuple(callbacks), workspace, shared, total, divisible)
-
-
-def _all(share: Share | None) -> Share | None:
-    """The share of a kernel that is too small to be divided: one part."""
-    return None if share is None else Share(share.total, 0)
-
-
-def _divided(call: _Call) -> bool:
-    return call.share is not None and call.share.unit > 0
+        write_loop(module, sequence, graph, arguments, plan.alias, iteration, batch)
+    return Lowered(
+        module, arguments, tuple(callbacks), sequence.thread_bytes, frozenset(divided), total,
+        divisible,
+    )  # fmt: skip
 
 
 def _arguments(plan: Plan, iteration: Iteration | None) -> tuple[int, ...]:
@@ -139,14 +142,7 @@ def _arguments(plan: Plan, iteration: Iteration | None) -> tuple[int, ...]:
     return (*given, *fixed, *results)
 
 
-def _main(
-    module: ir.Module,
-    plan: Plan,
-    arguments: Sequence[int],
-    calls: Sequence[_Call],
-    workspace: int,
-    schedule: Schedule | None,
-) -> ir.Function:
+def _main(module: ir.Module, sequence: Sequenced) -> ir.Function:
     """Write the function that calls all kernels.
 
     It takes the table of addresses, the arena, the callback, the batch length, the number of this
@@ -157,66 +153,8 @@ def _main(
     main = ir.Function(module, kind, MAIN)
     builder = ir.IRBuilder(main.append_basic_block("entry"))
     table, arena, callback, batch, thread, threads, team = main.args
-    status = builder.alloca(I32, name="status")
-    builder.store(I32(0), status)
-    pointers: dict[int, Value] = {}
-    for place, index in enumerate(arguments):
-        slot = builder.gep(table, [I64(place)], source_etype=PTR)
-        pointers[index] = builder.load(slot, typ=PTR)
-    bytes_ = ir.IntType(8)
-    for index, offset in plan.offsets.items():
-        pointers[index] = builder.gep(arena, [I64(offset)], source_etype=bytes_)
-    own = builder.add(I64(plan.arena), builder.mul(thread, I64(workspace)))
-    scratch = builder.gep(arena, [own], source_etype=bytes_)
-    barrier = write_barrier(module)
-    first = builder.icmp_unsigned("==", thread, I64(0))
-    back = ir.FunctionType(VOID, [I32])
-    number = 0
-    alone: ir.Block | None = None  # where kernels that one thread runs are written, while open
-
-    def together() -> None:
-        """Close the part that only the first thread runs."""
-        nonlocal alone
-        if alone is not None:
-            builder.branch(alone)
-            builder.position_at_end(alone)
-            alone = None
-
-    for call in calls:
-        divided = _divided(call)
-        if schedule is not None and schedule.must_wait(call.members, call.reads, divided):
-            together()
-            builder.call(barrier, [team, threads])
-        if divided:
-            together()
-        elif alone is None:
-            inside = builder.append_basic_block("first")
-            alone = builder.append_basic_block("all")
-            builder.cbranch(first, inside, alone)
-            builder.position_at_end(inside)
-        if call.function is None:
-            builder.call(_Callee(callback, back), [I32(number)])
-            number += 1
-            continue
-        begin, end = I64(0), I64(0)
-        if call.share is not None:
-            begin, end = write_share(builder, call.share, batch, thread, threads)
-        outs = [pointers[k] for k in call.members]
-        reads = [pointers[k] for k in call.reads]
-        builder.call(call.function, [*outs, *reads, status, scratch, batch, begin, end])
-    together()
-    builder.ret(builder.load(status, typ=I32))
+    scratch, pointers, _ = sequence.room(builder, arena, thread)
+    sequence.find(builder, table, arena, pointers)
+    rest = [callback, batch, thread, threads, team]
+    builder.ret(sequence.run(builder, pointers, scratch, rest))
     return main
-
-
-class _Callee(ir.Value):  # type: ignore[misc]  # llvmlite is not typed
-    """A pointer that is known to be a function of a given type."""
-
-    def __init__(self, pointer: Value, kind: ir.FunctionType) -> None:
-        self.pointer = pointer
-        self.type = pointer.type
-        self.function_type = kind
-
-    def get_reference(self) -> str:
-        """Write it as LLVM does."""
-        return str(self.pointer.get_reference())

@@ -106,6 +106,7 @@ def _matrix_product(writer: Writer, node: Node, index: int) -> tuple[Share | Non
     if int(m) * int(n) * int(k) <= TINY:
         _write_tiny(writer, index, (a, labels_a), (b, labels_b), (result, summed), k)
         return None, 0
+    writer.plain = False
     spec = MatmulSpec(
         str(node.dtype),
         left.turned,
@@ -119,6 +120,7 @@ def _matrix_product(writer: Writer, node: Node, index: int) -> tuple[Share | Non
     )
     tiling = choose(spec, int(m), int(n), int(k))
     function = emit_matmul(writer.module, spec, tiling)
+    function.attributes.add("alwaysinline")
     # Which of the two sizes is divided is the same for every number of threads.
     by_rows = split(tiling, int(m), int(n), 2)[0].column_end == n
     share = Share(m, tiling.rows) if by_rows else Share(n, tiling.columns)

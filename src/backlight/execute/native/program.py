@@ -19,7 +19,7 @@ from backlight.execute.iteration import Iteration
 from backlight.execute.native import lower as lowering
 from backlight.execute.native.batch import Merged, NotOneProgramError, merge
 from backlight.execute.native.build import Built, build
-from backlight.execute.native.cores import granted_cores
+from backlight.execute.native.cores import granted_cores, usual_threads
 from backlight.execute.native.key import program_key
 from backlight.execute.native.loop import LOOP, OUT_OF_RANGE
 from backlight.execute.native.lower import MAIN, Lowered, lower
@@ -144,7 +144,7 @@ class NativeProgram:
         lowered = self.lowered
         if lowered.seconds < WORTH_A_TEAM or lowered.divisible < lowered.seconds / 2:
             return 1
-        return max(min(granted_cores(), int(lowered.divisible / WORTH_A_THREAD)), 1)
+        return max(min(usual_threads(), int(lowered.divisible / WORTH_A_THREAD)), 1)
 
     @property
     def iterates(self) -> bool:

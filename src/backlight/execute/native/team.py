@@ -21,9 +21,10 @@ from llvmlite import ir
 from backlight.execute.native.batch import BatchSize
 from backlight.execute.native.plan import Plan
 from backlight.execute.native.storage import Storage
-from backlight.execute.native.writer import I32, I64, PTR, VOID, Share, Value
+from backlight.execute.native.writer import I32, I64, PTR, VOID, Value
 
-BARRIER = "backlight_barrier"
+BARRIER = (("team", PTR), ("threads", I64))
+"""Parameters of the function in which threads wait for each other."""
 
 TEAM_BYTES = 192
 """The team's memory: how many have arrived, which round it is, and whether one found a fault; each
@@ -131,22 +132,11 @@ def run_team(work: Callable[[int, int, int], int], threads: int) -> list[int]:
     return results[:size]
 
 
-def write_share(
-    builder: ir.IRBuilder, share: Share, batch: Value, thread: Value, threads: Value
-) -> tuple[Value, Value]:
-    """Write what this thread computes of a kernel: from begin to end."""
-    total = sized(builder, share.total, batch)
-    if share.unit == 0:
-        return I64(0), total
-    return part(builder, total, share.unit, thread, threads)
-
-
 def part(
-    builder: ir.IRBuilder, total: Value, step: int, thread: Value, threads: Value
+    builder: ir.IRBuilder, total: Value, unit: Value, thread: Value, threads: Value
 ) -> tuple[Value, Value]:
-    """Divide a range at multiples of a step; return where this thread's part begins and ends."""
-    unit = I64(step)
-    units = builder.udiv(builder.add(total, I64(step - 1)), unit)
+    """Divide a range at multiples of a unit; return where this thread's part begins and ends."""
+    units = builder.udiv(builder.add(total, builder.sub(unit, I64(1))), unit)
 
     def cut(number: Value) -> Value:
         at = builder.mul(builder.udiv(builder.mul(units, number), threads), unit)
@@ -162,19 +152,13 @@ def sized(builder: ir.IRBuilder, number: int, batch: Value) -> Value:
     return builder.mul(batch, I64(number.factor), flags=["nuw", "nsw"])
 
 
-def write_barrier(module: ir.Module) -> ir.Function:
-    """Add the function in which all threads wait for the last of them; see Mellor-Crummey and
+def write_barrier(barrier: ir.Function) -> None:
+    """Write the function in which all threads wait for the last of them; see Mellor-Crummey and
     Scott, "Algorithms for scalable synchronization", 1991, section 3.1, for sense reversal.
 
     The last to arrive starts the next round.  Who waits looks again and again, and after a while
     lets the system run something else in between.
     """
-    found = module.globals.get(BARRIER)
-    if found is not None:
-        return found
-    barrier = ir.Function(module, ir.FunctionType(VOID, [PTR, I64]), BARRIER)
-    barrier.linkage = "internal"
-    barrier.attributes.add("noinline")
     team, threads = barrier.args
     builder = ir.IRBuilder(barrier.append_basic_block("entry"))
     bytes_ = ir.IntType(8)
@@ -209,7 +193,7 @@ def write_barrier(module: ir.Module) -> ir.Function:
     yielding = barrier.append_basic_block("yielding")
     builder.cbranch(builder.icmp_unsigned("<", more, I64(SPINS)), patient, yielding)
     builder.position_at_end(yielding)
-    builder.call(_yield(module), [])
+    builder.call(_yield(barrier.module), [])
     builder.branch(patient)
     builder.position_at_end(patient)
     looked.add_incoming(more, patient)
@@ -217,7 +201,6 @@ def write_barrier(module: ir.Module) -> ir.Function:
 
     builder.position_at_end(out)
     builder.ret_void()
-    return barrier
 
 
 def _pause(builder: ir.IRBuilder) -> None:

@@ -20,6 +20,7 @@ from backlight.errors import MissingRuleError
 from backlight.execute.native.batch import BatchSize
 from backlight.execute.native.emit import Emitter
 from backlight.execute.native.emit import lower as lower_scalar
+from backlight.execute.native.lanes import Run, divides, first_lanes, masked_load, masked_store
 from backlight.execute.native.number import BOOL, INT64, Number, memory_type
 from backlight.execute.native.plan import Plan
 from backlight.execute.native.storage import Storage, View, row_major
@@ -80,6 +81,9 @@ class Writer:
         Set while writing: how threads can divide the work; None when one of them does it all.
     workspace : int
         Set while writing: bytes that a matrix product copies parts of its operands to.
+    plain : bool
+        Set while writing: whether its loops go from entry to entry, so that LLVM should turn them
+        into vector instructions.
     """
 
     module: ir.Module
@@ -98,6 +102,8 @@ class Writer:
     memo: dict[tuple[int, ...], tuple[Number, Index]] = field(init=False)
     share: Share | None = None
     workspace: int = 0
+    plain: bool = True
+    single: dict[int, Number] = field(default_factory=dict)
 
     def open(self) -> ir.Function:
         """Begin the function and return it."""
@@ -136,7 +142,7 @@ class Writer:
     # ── loops ────────────────────────────────────────────────────────────────────────────────
 
     @contextmanager
-    def loop(self, count: int, *, shared: bool = False) -> Iterator[Value]:
+    def loop(self, count: int, *, shared: bool = False, step: int = 1) -> Iterator[Value]:
         """A counted loop, of this thread's share alone with ``shared``; bodies may have blocks."""
         builder = self.builder
         if count == 1 and not shared:
@@ -164,10 +170,24 @@ class Writer:
         memo, self.memo = self.memo, {}
         yield number
         self.memo = memo
-        following = builder.add(number, I64(1), flags=["nuw", "nsw"])
+        following = builder.add(number, I64(step), flags=["nuw", "nsw"])
         number.add_incoming(following, builder.block)
         builder.cbranch(builder.icmp_unsigned("<", following, end), head, after)
         builder.position_at_end(after)
+
+    @contextmanager
+    def runs(self, count: int, lanes: int, *, shared: bool = False) -> Iterator[Run]:
+        """A loop that goes forward by vectors; in the last round some lanes may not count."""
+        if not isinstance(count, BatchSize) and count <= lanes and not shared:
+            yield Run(I64(0), lanes, first_lanes(self.builder, I64(count), lanes))
+            return
+        with self.loop(count, shared=shared, step=lanes) as first:
+            if divides(lanes, count):
+                yield Run(first, lanes)
+                return
+            end = self.end if shared else self.size(count)
+            rest = self.builder.sub(end, first)
+            yield Run(first, lanes, first_lanes(self.builder, rest, lanes))
 
     def nest(
         self,
@@ -176,10 +196,12 @@ class Writer:
         *,
         shared: bool = False,
         unroll: bool = False,
+        run: tuple[int, int] | None = None,
     ) -> None:
         """Loops over all entries of a shape, the last axis innermost.
 
-        The first may be shared among threads; or short ones written out with ``unroll``.
+        The first may be shared among threads; or short ones written out with ``unroll``; or one
+        axis, with no longer ones inside it, goes forward by runs of so many lanes.
         """
         if unroll and 1 < math.prod(shape) <= UNROLLED and not _depends_on_batch(shape):
             for place in itertools.product(*(range(size) for size in shape)):
@@ -190,7 +212,12 @@ class Writer:
             if axis == len(shape):
                 body(axes)
                 return
-            with self.loop(shape[axis], shared=shared and axis == 0) as number:
+            split = shared and axis == 0
+            if run is not None and axis == run[0]:
+                with self.runs(shape[axis], run[1], shared=split) as found:
+                    level(axis + 1, [*axes, found])
+                return
+            with self.loop(shape[axis], shared=split) as number:
                 level(axis + 1, [*axes, number])
 
         level(0, [])
@@ -228,22 +255,35 @@ class Writer:
         return self.read(self.pointers[index], position, node.dtype)
 
     def read(self, pointer: Value, position: Value, dtype: Dtype) -> Number:
-        """Load one entry; a Boolean takes a byte in memory and one bit in a register."""
+        """Load one entry, or a run; a Boolean takes a byte in memory and one bit in a register."""
         kind = memory_type(dtype)
-        place = self.builder.gep(pointer, [position], inbounds=True, source_etype=kind)
-        found = self.builder.load(place, typ=kind)
+        if isinstance(position, Run):
+            place = self._place(pointer, position.first, kind)
+            found = masked_load(self.builder, place, position, memory_type(dtype, position.lanes))
+        else:
+            found = self.builder.load(self._place(pointer, position, kind), typ=kind)
         if dtype == BOOL:
-            found = self.builder.icmp_unsigned("!=", found, kind(0))
+            found = self.builder.icmp_unsigned("!=", found, ir.Constant(found.type, None))
         return self.emitter.number(found, dtype)
 
     def store(self, value: Number, position: Value, index: int) -> None:
-        node = self.nodes[index]
-        kind = memory_type(node.dtype)
-        place = self.builder.gep(self.outs[index], [position], inbounds=True, source_etype=kind)
-        found = self.as_dtype(value, node.dtype).value
-        if node.dtype == BOOL:
-            found = self.builder.zext(found, kind)
-        self.builder.store(found, place)
+        """Store one entry of a node that this kernel computes, or a run of them."""
+        dtype = self.nodes[index].dtype
+        kind = memory_type(dtype)
+        lanes = position.lanes if isinstance(position, Run) else 0
+        found = self.emitter.spread(self.as_dtype(value, dtype), lanes).value
+        if dtype == BOOL:
+            found = self.builder.zext(found, memory_type(dtype, lanes))
+        if isinstance(position, Run):
+            place = self._place(self.outs[index], position.first, kind)
+            masked_store(self.builder, found, place, position, dtype.itemsize)
+        else:
+            self.builder.store(found, self._place(self.outs[index], position, kind))
+
+    def _place(self, pointer: Value, position: Value, kind: ir.Type) -> Value:
+        if isinstance(position, ir.Constant) and position.constant == 0:
+            return pointer
+        return self.builder.gep(pointer, [position], inbounds=True, source_etype=kind)
 
     def as_dtype(self, value: Number, dtype: Dtype) -> Number:
         return value if value.dtype == dtype else self.emitter.cast(value, dtype)
@@ -252,6 +292,9 @@ class Writer:
         operands = []
         for operand in node.inputs:
             shape = self.nodes[operand].shape
+            if operand in self.single:
+                operands.append(self.single[operand])
+                continue
             found = self.value(operand, self._broadcast(at, node.shape, shape))
             if math.prod(shape) == 1 and math.prod(node.shape) != 1:
                 found = replace(found, uniform=True)
@@ -318,7 +361,7 @@ class Writer:
         base = self.nodes[view.base]
         if self.plan.is_number(view.base):
             return self.value(view.base, Index([], I64(0)))
-        position = self.builder.add(self.offset(axes, view.strides), I64(view.offset))
+        position = self.offset(axes, view.strides, view.offset)
         return self._load(view.base, base, position)
 
     def _reshaped(self, source: int, node: Node, at: Index) -> Number:
@@ -380,15 +423,23 @@ class Writer:
         builder.store(builder.select(bad, I32(1), old), self.status)
         return builder.select(bad, I64(0), wide)
 
-    def offset(self, axes: Sequence[Value], strides: Sequence[int]) -> Value:
-        total: Value = I64(0)
+    def offset(self, axes: Sequence[Value], strides: Sequence[int], start: int = 0) -> Value:
+        """Where an entry is in memory; a run, where the place along one of the axes is a run."""
+        total = self.size(start)
+        run: Run | None = None
         for each, stride in zip(axes, strides, strict=True):
-            if stride == 0 or (isinstance(each, ir.Constant) and each.constant == 0):
+            if stride == 0:
+                continue
+            if isinstance(each, Run):
+                assert stride == 1, "a run is of neighbours in memory"
+                run = each
+                each = each.first
+            if isinstance(each, ir.Constant) and each.constant == 0:
                 continue
             part = each if stride == 1 else self.builder.mul(each, self.size(stride))
             zero = isinstance(total, ir.Constant) and total.constant == 0
             total = part if zero else self.builder.add(total, part)
-        return total
+        return total if run is None else replace(run, first=total)
 
 
 def _depends_on_batch(shape: Shape) -> bool:

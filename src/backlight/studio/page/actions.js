@@ -3,6 +3,7 @@
 import { batch, effect } from "./vendor/preact-signals/signals.js";
 import { Report, Socket } from "./socket.js";
 import {
+  asking,
   at,
   catalogue,
   connection,
@@ -44,8 +45,10 @@ export function start() {
   const handlers = { push, connection: connectionChanged };
   pendingAddress = readAddress();
   if (element) {
+    const report = JSON.parse(element.textContent);
     offline.value = true;
-    link = new Report(JSON.parse(element.textContent), handlers);
+    asking.value = Boolean(report.relay);
+    link = new Report(report, handlers);
   } else link = new Socket(handlers);
   playAlong();
   explainAlong();
@@ -298,7 +301,7 @@ function fetchAlong() {
   effect(() => {
     const current = trace.value;
     const node = current?.nodes[selection.value.node];
-    if (!node || offline.value || server.peek()?.training?.running) return;
+    if (!node || !asking.value || server.peek()?.training?.running) return;
     const missing = ["value", "gradient"].filter(
       (what) => node[what]?.summary && node[what].size <= LARGEST_FETCH,
     );
@@ -411,7 +414,7 @@ export function token() {
 
 /** The targets that a report can explain. */
 export function explainable() {
-  return offline.value ? link.targets() : null;
+  return asking.value ? null : link.targets();
 }
 
 /** Playing: one step after another, at the chosen speed. */

@@ -1,10 +1,12 @@
 // The page as a whole: header, outline, graph, explanation, the lower panels, the status line.
 
 import { html } from "./html.js";
-import { Graph, fitGraph, zoomBy } from "./graph.js";
+import { fitGraph, zoomBy } from "./camera.js";
+import { Graph } from "./graph.js";
 import { Table } from "./table.js";
 import { Now } from "./now.js";
 import { Connection, Header } from "./header.js";
+import { collapsed } from "./panel.js";
 import { Outline } from "./outline.js";
 import { Explain } from "./explain.js";
 import { Example } from "./example.js";
@@ -15,6 +17,7 @@ import { Tour } from "./tour.js";
 import { clearEdits } from "./actions.js";
 import { sentence } from "./words.js";
 import {
+  asking,
   at,
   changeDetail,
   cursor,
@@ -26,7 +29,6 @@ import {
   litPath,
   loading,
   notices,
-  offline,
   plan,
   prediction,
   scalars,
@@ -42,15 +44,23 @@ import { plural } from "./numbers.js";
 export function App() {
   const live = Boolean(server.value?.training) || scalars.value.loss.length > 0;
   const predicts = prediction.value && prediction.value.kind !== "none";
+  const shut = (name, there) => !there || collapsed.value.has(name);
+  const low = shut("example", true) && shut("loss", live) && shut("prediction", predicts);
+  const classes = [
+    "layout",
+    live && "with-live",
+    predicts && "with-prediction",
+    low && "low",
+    collapsed.value.has("outline") && !tour.value.open && "no-side",
+  ];
   return html`<a class="skip" href="#graph-panel" onClick=${(event) => {
     event.preventDefault();
     document.getElementById("graph-panel")?.focus();
   }}>Skip to the graph</a>
     <${Header} /><${Connection} />
-    <main class=${`layout ${live ? "with-live" : ""} ${predicts ? "with-prediction" : ""}`}>
-      <${Outline} />
+    <main class=${classes.filter(Boolean).join(" ")}>
+      <div class="side">${tour.value.open && html`<${Tour} />`}<${Outline} /></div>
       <section class="panel graph-panel" id="graph-panel" tabindex="-1" aria-labelledby="graph-title">
-        ${tour.value.open && html`<${Tour} />`}
         <${Toolbar} />
         ${traceProblem.value && html`<p class="problem" role="status">${traceProblem.value}</p>`}
         ${
@@ -119,5 +129,5 @@ function Status() {
   const text =
     trace.value && plan.value ? sentence(trace.value, plan.value, cursor.value, selection.value) : "";
   return html`<footer class="status"><span id="status" role="status" aria-live="polite">${text}</span>
-    <span class="muted small keys-hint">${offline.value ? "a report: works without a network" : "space plays · , and . step · ? shows all keys"}</span></footer>`;
+    <span class="muted small keys-hint">${!asking.value ? "a report: works without a network" : "space plays · , and . step · ? shows all keys"}</span></footer>`;
 }

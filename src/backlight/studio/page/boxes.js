@@ -128,6 +128,11 @@ export function BoxBody({ trace, plan, box, size, cursor, entry, onEntry }) {
     }`;
 }
 
+/** The inside of a box that is too far away to be read: its name, large. */
+export function BoxName({ size }) {
+  return html`<text class="box-title far" x=${size.width / 2} y=${size.height / 2 + 10} text-anchor="middle"><tspan class="box-name">${size.name}</tspan></text>`;
+}
+
 function scalars(node, size, ready, state, gradient, of) {
   const rows = [];
   let y = TITLE + 14;

@@ -2,10 +2,11 @@
 
 import { html } from "./html.js";
 import { useState } from "./vendor/preact/hooks.js";
+import { Panel } from "./panel.js";
 import { Inline } from "./cells.js";
 import { coordinates } from "./trace.js";
 import { edit, goToExample } from "./actions.js";
-import { at, offline, select, server, trace } from "./store.js";
+import { asking, at, select, server, trace } from "./store.js";
 
 const EDITABLE = 12;
 
@@ -16,16 +17,15 @@ export function Example() {
   const leaves = current.nodes
     .filter((node) => node.role && !current.isHidden(node.index) && (node.role !== "constant" || node.named))
     .sort((a, b) => rank[a.role] - rank[b.role]);
-  return html`<section class="panel example" aria-labelledby="example-title">
-    <div class="panel-head"><h2 id="example-title">Example</h2><${RowChooser} /></div>
+  return html`<${Panel} name="example" title="Example" className="example" head=${html`<${RowChooser} />`}>
     <div class="panel-scroll" tabindex="0" role="group" aria-label="Values that go in">
-      ${!offline.value && html`<p class="muted small">Change a value: the step runs again as a what-if.</p>`}
-      ${leaves.map((node) => html`<${Leaf} key=${node.name} node=${node} />`)}</div></section>`;
+      ${asking.value && html`<p class="muted small">Change a value: the step runs again as a what-if.</p>`}
+      ${leaves.map((node) => html`<${Leaf} key=${node.name} node=${node} />`)}</div><//>`;
 }
 
 function RowChooser() {
   const task = server.value?.task;
-  if (!task || !task.rows || offline.value) return null;
+  if (!task || !task.rows || !asking.value) return null;
   const row = at.value.example;
   return html`<span class="row-chooser"><label><span class="small">row </span>
     <input type="number" min="0" max=${task.rows - 1} value=${row ?? ""} placeholder="batch" aria-label="One training row; empty is the whole batch"
@@ -43,11 +43,11 @@ function Leaf({ node }) {
       <span class=${`tag ${node.role}`}>${node.role}</span></div>
     ${image && html`<${Inline} array=${image} label=${node.name} widest=${96} highest=${96} />`}
     ${!image && many && html`<${Inline} array=${node.value} label=${node.name} widest=${180} highest=${72} onEntry=${(flat) => setStart(Math.floor(flat / EDITABLE) * EDITABLE)} />`}
-    ${data && (!many || !offline.value) && html`<div class="entries">${shown.map((flat) => html`<${Entry} key=${flat} node=${node} flat=${flat} />`)}</div>`}
+    ${data && (!many || asking.value) && html`<div class="entries">${shown.map((flat) => html`<${Entry} key=${flat} node=${node} flat=${flat} />`)}</div>`}
     ${
       many &&
       data &&
-      !offline.value &&
+      asking.value &&
       html`<div class="row pager"><button type="button" class="quiet small" disabled=${start === 0} onClick=${() => setStart(Math.max(0, start - EDITABLE))} aria-label=${`Earlier entries of ${node.name}`}>‹</button>
       <span class="small muted">${start}–${Math.min(start + EDITABLE, size) - 1} of ${size}</span>
       <button type="button" class="quiet small" disabled=${start + EDITABLE >= size} onClick=${() => setStart(start + EDITABLE)} aria-label=${`Later entries of ${node.name}`}>›</button></div>`
@@ -69,7 +69,7 @@ function Entry({ node, flat }) {
     (each) => each.node === node.name && String(each.index) === String(index),
   );
   const label = index.length ? `${node.name}[${index.join(", ")}]` : node.name;
-  if (offline.value)
+  if (!asking.value)
     return html`<span class="entry-value" title=${label}>${String(Number(value.toPrecision(7)))}</span>`;
   const apply = (event) => {
     const number = Number(event.target.value);

@@ -7,6 +7,7 @@ import { exact, format, plural, bracketed } from "./numbers.js";
 import { contractTerms, contributions, gradientState } from "./stepping.js";
 import { coordinates, entryOf, flatOf } from "./trace.js";
 import { equation, math, mo, partial, parts } from "./math.js";
+import { Still } from "./still.js";
 import { copy } from "./export.js";
 import { explainable } from "./actions.js";
 import { plugged } from "./now.js";
@@ -216,8 +217,7 @@ function Derivation({ node }) {
   return html`<details class="derivation" open=${state === "complete"} key=${state === "complete" ? "open" : "closed"}>
     <summary><h3>The whole derivation</h3></summary>
     <${Badge} numeric=${answer.numeric} text=${answer.badge} />
-    ${answer.sections.map((section, k) => html`<${Section} key=${k} section=${section} />`)}
-    ${answer.update && html`<${Section} section=${answer.update} />`}
+    <${Still} found=${answer} draw=${() => sections(answer)} />
     <${Paths} derivation=${answer.derivation} />
     ${(answer.remarks ?? []).map((each) => html`<p class="prose small">${each}</p>`)}
     <div class="row wrap buttons-row">
@@ -227,12 +227,18 @@ function Derivation({ node }) {
     </div></details>`;
 }
 
+/** The parts of a derivation: they do not change from moment to moment. */
+function sections(answer) {
+  return html`${answer.sections.map((section, k) => html`<${Section} key=${k} section=${section} />`)}
+    ${answer.update && html`<${Section} section=${answer.update} />`}`;
+}
+
 /** A report explains a few entries; these are the ones of this node. */
 function Others({ name }) {
   const targets = (explainable() ?? []).filter((each) => each === name || each?.startsWith(`${name}[`));
   if (!targets.length) return null;
   return html`<p class="small">It explains:</p><div class="row wrap">
-    ${targets.slice(0, 12).map((each) => html`<button type="button" class="quiet small" key=${each} onClick=${() => selectNamed(each)}>${each}</button>`)}</div>`;
+    ${targets.slice(0, 12).map((each) => html`<button type="button" class="quiet small explained" key=${each} onClick=${() => selectNamed(each)}>${each}</button>`)}</div>`;
 }
 
 function Badge({ numeric, text }) {

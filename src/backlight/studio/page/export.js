@@ -5,6 +5,7 @@ import { token } from "./actions.js";
 import { boxTitle } from "./boxes.js";
 import { shapeText, exact } from "./numbers.js";
 import { entryOf, norm } from "./trace.js";
+import { seen } from "./camera.js";
 import { at, folding, notify, offline, selection, trace } from "./store.js";
 
 const FILES = [
@@ -81,10 +82,19 @@ const DRAWN = [
   "text-anchor",
 ];
 
-/** The drawn graph with its colours, as a file by itself. */
+/** The drawn graph with its colours, as a file by itself; for it everything is drawn with its details. */
 function saveGraph() {
-  const source = document.getElementById("graph-svg");
-  if (!source) return notify("Switch from the table to the graph first.", "warning");
+  if (!document.getElementById("graph-svg"))
+    return notify("Switch from the table to the graph first.", "warning");
+  const part = seen.value;
+  seen.value = null;
+  return setTimeout(() => {
+    writeGraph(document.getElementById("graph-svg"));
+    seen.value = part;
+  }, 60);
+}
+
+function writeGraph(source) {
   const twin = source.cloneNode(true);
   const from = [...source.querySelectorAll("*")];
   [...twin.querySelectorAll("*")].forEach((element, k) => {
@@ -97,7 +107,7 @@ function saveGraph() {
     for (const name of ["class", "role", "tabindex", "aria-pressed"]) element.removeAttribute(name);
   });
   const inside = twin.querySelector("g");
-  inside.removeAttribute("transform");
+  twin.removeAttribute("style");
   const box = source.querySelector("g").getBBox();
   twin.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   twin.setAttribute("viewBox", `${box.x - 10} ${box.y - 10} ${box.width + 20} ${box.height + 20}`);

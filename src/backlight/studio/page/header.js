@@ -4,6 +4,7 @@ import { html } from "./html.js";
 import { useEffect, useRef, useState } from "./vendor/preact/hooks.js";
 import { plural } from "./numbers.js";
 import {
+  asking,
   at,
   connection,
   cursor,
@@ -131,7 +132,7 @@ function TimeTravel() {
   if (!training) return null;
   const most = server.value.live ? training.step : Math.max(0, training.steps - 1);
   const here = Math.min(draft ?? at.value.step ?? most, most);
-  if (offline.value)
+  if (!asking.value)
     return html`<div class="travel"><span class="travel-name">training step ${at.value.step ?? training.step}</span></div>`;
   return html`<div class="travel" role="group" aria-label="Time travel through training">
     <label><span class="travel-name">training step</span>

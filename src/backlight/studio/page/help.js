@@ -104,7 +104,7 @@ function readNumbers(text) {
 
 const KINDS = [
   ["nan", "the loss or a gradient is not finite"],
-  ["dead", "a ReLU unit is zero for all rows"],
+  ["dead", "a ReLU unit is zero for all rows (looked for many times a second, not at every step)"],
   ["gradient_norm", "the gradient's norm is above", "above", 10],
   ["loss-below", "the loss is below", "below", 0.1],
   ["loss-above", "the loss is above", "above", 5],

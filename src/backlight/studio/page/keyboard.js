@@ -1,7 +1,8 @@
 // Keys for everything; none of them while something is being typed.
 
 import { step, train } from "./actions.js";
-import { fitGraph, walk, zoomBy } from "./graph.js";
+import { fitGraph, zoomBy } from "./camera.js";
+import { walk } from "./graph.js";
 import { togglePlay } from "./header.js";
 import { layerStep } from "./stepping.js";
 import {

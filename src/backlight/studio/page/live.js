@@ -1,6 +1,7 @@
 // Loss and metrics while training runs, its controls, and the same numbers as a table.
 
 import { html } from "./html.js";
+import { Panel } from "./panel.js";
 import { useState } from "./vendor/preact/hooks.js";
 import { Chart } from "./charts.js";
 import { format, plural } from "./numbers.js";
@@ -24,12 +25,11 @@ export function Live() {
   const shown = choices.includes(what) ? what : "loss";
   const values = shown in history ? history[shown] : history.metrics[shown];
   const series = [{ name: shown, values: clean(values, logarithmic), colour: LINES[0][0] }];
-  return html`<section class="panel live" aria-labelledby="live-title">
-    <div class="panel-head"><h2 id="live-title">Loss and metrics</h2>
-      <span class="compact"><select aria-label="Which curve" value=${shown} onChange=${(event) => setWhat(event.target.value)}>
+  const head = html`<span class="compact"><select aria-label="Which curve" value=${shown} onChange=${(event) => setWhat(event.target.value)}>
         ${choices.map((each) => html`<option key=${each} value=${each}>${each.replaceAll("_", " ")}</option>`)}</select></span>
       <button type="button" class="quiet small" aria-pressed=${logarithmic} onClick=${() => setLogarithmic(!logarithmic)}>log</button>
-      <button type="button" class="quiet small" aria-pressed=${asTable} onClick=${() => setTable(!asTable)}>table</button></div>
+      <button type="button" class="quiet small" aria-pressed=${asTable} onClick=${() => setTable(!asTable)}>table</button>`;
+  return html`<${Panel} name="loss" title="Loss and metrics" className="live" head=${head}>
     ${server.value?.live && !offline.value && html`<${Controls} training=${training} />`}
     ${training?.stopped && html`<p class="stopped small">${training.stopped}</p>`}
     ${
@@ -48,7 +48,7 @@ export function Live() {
           ? ""
           : html` · ${name.replaceAll("_", " ")} <strong>${format(newest, 3)}</strong>`;
       })}</p>
-  </section>`;
+  <//>`;
 }
 
 function lastNumber(list) {

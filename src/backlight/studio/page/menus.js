@@ -4,7 +4,7 @@ import { html } from "./html.js";
 import { useEffect, useState } from "./vendor/preact/hooks.js";
 import { ask, complain, configure, open, upload } from "./actions.js";
 import { format, plural } from "./numbers.js";
-import { catalogue, notify, offline, server, dialog } from "./store.js";
+import { asking, catalogue, notify, offline, server, dialog } from "./store.js";
 import { openChapter } from "./tour.js";
 
 export function RunMenu() {
@@ -15,8 +15,8 @@ export function RunMenu() {
   }, []);
   const subject = server.value?.subject;
   if (offline.value) {
-    return html`<div class="menu-part"><h2>This report</h2><p class="small">${subject?.title ?? subject?.name ?? "A trace"}</p>
-      <p class="muted small">Open it with <code>backlight studio</code> to change values or train.</p></div>`;
+    return html`<div class="menu-part"><h2>${asking.value ? "In this notebook" : "This report"}</h2><p class="small">${subject?.title ?? subject?.name ?? "A trace"}</p>
+      <p class="muted small">${asking.value ? "Values can be changed here; open" : "Open"} it with <code>backlight studio</code> to ${asking.value ? "train" : "change values or train"}.</p></div>`;
   }
   return html`<div class="menu-part"><h2>Worked examples</h2><ul class="menu-list">${(
     catalogue.value?.examples ?? []
@@ -34,7 +34,7 @@ export function RunMenu() {
         ? html`<p class="muted small">looking …</p>`
         : runs.length === 0
           ? html`<p class="muted small">No run below this folder. <code>backlight train digits</code> makes one.</p>`
-          : html`<ul class="menu-list">${runs.map(
+          : html`<ul class="menu-list run-list">${runs.map(
               (
                 each,
               ) => html`<li key=${each.path}><button type="button" data-closes onClick=${() => open({ kind: "run", path: each.path })}>${each.name}

@@ -2,6 +2,7 @@
 
 import { html } from "./html.js";
 import { Inline, entryText } from "./cells.js";
+import { Collapse, collapsed } from "./panel.js";
 import { formulaOf } from "./boxes.js";
 import { bracketed, format, plural } from "./numbers.js";
 import { contractTerms, contributions, gradientState, runningGradient } from "./stepping.js";
@@ -14,8 +15,9 @@ export function Now() {
   const at = moment.value;
   if (!current || !at) return null;
   const body = { start: Start, forward: Forward, seed: Seed, edge: Contribution, update: Update }[at.kind];
-  return html`<section class=${`now-strip ${at.kind}`} tabindex="0" aria-label="This moment">
-    <${body} trace=${current} at=${at} key=${cursor.value} /></section>`;
+  return html`<section class=${`now-strip ${at.kind} ${collapsed.value.has("moment") ? "collapsed" : ""}`} tabindex="0" aria-label="This moment">
+    ${collapsed.value.has("moment") ? html`<p class="muted small">what happens at this moment</p>` : html`<${body} trace=${current} at=${at} key=${cursor.value} />`}
+    <${Collapse} name="moment" /></section>`;
 }
 
 function Start({ trace: current }) {
@@ -97,16 +99,16 @@ function Contribution({ trace: current, at }) {
         <span class="term"><span class="caption">local</span>
           <span class="row">${math(partial(from, to))}${localFormula(edge)}${
             edge.local
-              ? html`<span class="equals">=</span><${Inline} array=${edge.local} label="local derivative" tone="value" widest=${92} highest=${56} />`
+              ? html`<span class="equals">=</span><${Inline} array=${edge.local} label="local derivative" tone="value" widest=${92} highest=${44} />`
               : html`<${Linear} trace=${current} edge=${edge} />`
           }</span></span>
         <span class="times" aria-hidden="true">×</span>
         <span class="term"><span class="caption">upstream</span>
           <span class="row">${math(partial(loss, from))}<span class="equals">=</span>
-          <${Inline} array=${upstream} label="upstream gradient" tone="gradient" widest=${92} highest=${56} onEntry=${(flat) => select(target, flat)} /></span></span>
+          <${Inline} array=${upstream} label="upstream gradient" tone="gradient" widest=${92} highest=${44} onEntry=${(flat) => select(target, flat)} /></span></span>
         <span class="times" aria-hidden="true">=</span>
         <span class="term result"><span class="caption">contribution</span>
-          <${Inline} array=${edge.contribution} label="contribution" tone="gradient" digits=${5} widest=${92} highest=${56} entry=${entry} onEntry=${(flat) => select(source, flat)} /></span>
+          <${Inline} array=${edge.contribution} label="contribution" tone="gradient" digits=${5} widest=${92} highest=${44} entry=${entry} onEntry=${(flat) => select(source, flat)} /></span>
         ${hidden && html`<span class="muted">inside ${current.scopes[current.nodes[target].scope]?.name ?? "a folded box"}</span>`}
       </div>
       <${Sum} trace=${current} node=${source} loss=${loss} entry=${entry} arriving=${edge.index} />
@@ -120,7 +122,7 @@ function Linear({ trace: current, edge }) {
   if (node.kind !== "contract") return html`<span class="muted small">linear: carried back as it is</span>`;
   const other = node.inputs[1 - edge.position];
   return html`<span class="equals">=</span>${math(...parts(current.label(other)))}
-    <${Inline} array=${current.nodes[other].value} label=${current.label(other)} widest=${92} highest=${56} onEntry=${(flat) => select(other, flat)} />`;
+    <${Inline} array=${current.nodes[other].value} label=${current.label(other)} widest=${92} highest=${44} onEntry=${(flat) => select(other, flat)} />`;
 }
 
 function localFormula(edge) {
@@ -148,7 +150,7 @@ function Sum({ trace: current, node, loss, entry, arriving }) {
     ${
       one
         ? termsText(terms, arriving, split)
-        : html`<${Inline} array=${total} label="gradient so far" tone="gradient" widest=${92} highest=${56}
+        : html`<${Inline} array=${total} label="gradient so far" tone="gradient" widest=${92} highest=${44}
         onEntry=${(flat_) => select(node, flat_)} />`
     }
     ${one && (terms.length > 1 || split) && html`<span class="equals">=</span><strong class="number gradient">${format(total?.data ? entryOf(total, flat) : null, 6)}</strong>`}

@@ -2,6 +2,7 @@
 
 import { html } from "./html.js";
 import { useMemo, useState } from "./vendor/preact/hooks.js";
+import { Panel } from "./panel.js";
 import { format, plural, shapeText } from "./numbers.js";
 import { norm } from "./trace.js";
 import { gradientState } from "./stepping.js";
@@ -47,9 +48,8 @@ export function Outline() {
     if (event.key === "Enter" && rows[0]?.nodes[0] !== undefined) select(rows[0].nodes[0]);
     event.stopPropagation();
   };
-  return html`<section class="panel outline" aria-labelledby="outline-title">
-    <div class="panel-head"><h2 id="outline-title">Outline</h2>
-      <span class="muted small">${outlineAnswer.value?.total ? `${plural(outlineAnswer.value.total, "weight")}` : ""}</span></div>
+  const head = html`<span class="muted small">${outlineAnswer.value?.total ? `${plural(outlineAnswer.value.total, "weight")}` : ""}</span>`;
+  return html`<${Panel} name="outline" title="Outline" className="outline" head=${head}>
     <input type="search" id="search" class="search" placeholder="Search  ( / )" aria-label="Search nodes and parameters"
       value=${search} onInput=${(event) => setSearch(event.target.value)} onKeyDown=${key} />
     <div class="outline-list">${rows.map(
@@ -62,7 +62,7 @@ export function Outline() {
       <ul>${each.nodes.map((index) => html`<${Row} key=${index} index=${index} most=${most} prefix=${each.name} />`)}</ul></div>`,
     )}
       ${!rows.length && html`<p class="muted pad">Nothing is called “${search}”.</p>`}</div>
-  </section>`;
+  <//>`;
 }
 
 function FoldButton({ scope, name }) {

@@ -2,9 +2,10 @@
 
 import { html } from "./html.js";
 import { useEffect, useRef, useState } from "./vendor/preact/hooks.js";
+import { Panel } from "./panel.js";
 import { format } from "./numbers.js";
 import { goToExample } from "./actions.js";
-import { at, offline, prediction, theme } from "./store.js";
+import { asking, at, prediction, theme } from "./store.js";
 
 export function Prediction() {
   const [asTable, setTable] = useState(false);
@@ -14,12 +15,11 @@ export function Prediction() {
   const Picture = views[found.kind];
   if (!Picture) return null;
   const twin = found.kind !== "table" && found.kind !== "confusion";
-  return html`<section class="panel prediction" aria-labelledby="prediction-title">
-    <div class="panel-head"><h2 id="prediction-title">Prediction</h2>
-      ${found.metric?.name && html`<span class="small" title=${found.metric.rows ? `on ${found.metric.rows} rows` : ""}>${found.metric.name.replaceAll("_", " ")} <strong>${format(found.metric.value, 3)}</strong></span>`}
+  const head = html`${found.metric?.name && html`<span class="small" title=${found.metric.rows ? `on ${found.metric.rows} rows` : ""}>${found.metric.name.replaceAll("_", " ")} <strong>${format(found.metric.value, 3)}</strong></span>`}
       ${found.kind === "confusion" && found.examples?.length > 0 && html`<button type="button" class="quiet small" aria-pressed=${images} onClick=${() => setImages(!images)}>examples</button>`}
-      ${twin && html`<button type="button" class="quiet small" aria-pressed=${asTable} onClick=${() => setTable(!asTable)}>table</button>`}</div>
-    <div class="panel-scroll" tabindex="0" role="group" aria-label="Predictions">${asTable && twin ? html`<${Points} found=${found} />` : html`<${Picture} found=${found} images=${images} />`}</div></section>`;
+      ${twin && html`<button type="button" class="quiet small" aria-pressed=${asTable} onClick=${() => setTable(!asTable)}>table</button>`}`;
+  return html`<${Panel} name="prediction" title="Prediction" className="prediction" head=${head}>
+    <div class="panel-scroll" tabindex="0" role="group" aria-label="Predictions">${asTable && twin ? html`<${Points} found=${found} />` : html`<${Picture} found=${found} images=${images} />`}</div><//>`;
 }
 
 function css(name) {
@@ -64,7 +64,7 @@ function Boundary({ found }) {
     [found, theme.value],
   );
   const choose = (event) => {
-    if (offline.value || !found.points.rows) return;
+    if (!asking.value || !found.points.rows) return;
     const box = event.currentTarget.getBoundingClientRect();
     const px = found.x[0] + ((event.clientX - box.left) / box.width) * (found.x[1] - found.x[0]);
     const py = found.y[1] - ((event.clientY - box.top) / box.height) * (found.y[1] - found.y[0]);
@@ -170,7 +170,7 @@ function Digit({ each, classes }) {
     .map((p, k) => [Number(p), k])
     .sort((a, b) => b[0] - a[0])
     .slice(0, 3);
-  return html`<button type="button" class=${`digit ${wrong ? "wrong" : ""}`} aria-pressed=${at.value.example === each.row} disabled=${offline.value} onClick=${() => goToExample(each.row)}
+  return html`<button type="button" class=${`digit ${wrong ? "wrong" : ""}`} aria-pressed=${at.value.example === each.row} disabled=${!asking.value} onClick=${() => goToExample(each.row)}
       aria-label=${`Row ${each.row}: it is ${classes[each.target]}, predicted ${classes[each.predicted]}`}>
     ${
       each.image &&

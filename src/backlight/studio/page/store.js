@@ -14,6 +14,8 @@ export const prediction = signal(null);
 export const outlineAnswer = signal(null);
 export const connection = signal("connecting");
 export const offline = signal(false);
+/** Whether other numbers can be asked for: from the studio, or from a notebook, not in a saved report. */
+export const asking = signal(true);
 export const notices = signal([]);
 
 // Which numbers are looked at.

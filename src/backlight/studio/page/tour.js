@@ -34,19 +34,25 @@ export function Tour() {
         <button type="button" class="chapter" aria-current=${each.name === subject?.name ? "step" : null} disabled=${offline.value && each.name !== subject?.name}
           title=${each.title} aria-label=${`Chapter ${labels[k]}: ${each.title}`} onClick=${() => openChapter(each.name)}>${labels[k]}</button></li>`,
     )}</ol>
-      <h2>${sentence ? subject.title : "The tour"}</h2>
-      ${
-        sentence &&
-        html`<div class="row tour-foot">
-      <span class="muted small">${index + 1} of ${sentences.length}</span>
-      ${!offline.value && html`<button type="button" class="quiet small" onClick=${() => setTimeout(() => copy(location.href, "link to this moment"), 300)}>copy link</button>`}
-      ${server.value?.live && !offline.value && html`<button type="button" onClick=${() => train(server.value.training?.running ? "pause" : "start")}>${server.value.training?.running ? "Pause training" : "Start training"}</button>`}
+      ${sentence && !offline.value && html`<button type="button" class="quiet icon link-here" aria-label="copy link" title="Copy a link to this moment" onClick=${() => setTimeout(() => copy(location.href, "link to this moment"), 300)}>
+        <svg class="icon-line" viewBox="0 0 16 16" width="15" height="15" aria-hidden="true"><path d="M6.5 9.5l3-3M7 4.5l1.6-1.6a2.8 2.8 0 0 1 4 4L11 8.5M9 11.5l-1.6 1.6a2.8 2.8 0 0 1-4-4L5 7.5" /></svg></button>`}
+      <button type="button" class="quiet icon" aria-label="Close the tour" onClick=${() => (tour.value = { ...tour.value, open: false })}>×</button></div>
+    <h2>${sentence ? subject.title : "The tour"}</h2>
+    <p class="tour-text" ref=${text} aria-live="polite">${sentence ? sentence.text : "Choose a chapter: each shows backpropagation on a worked example, step by step."}</p>
+    ${
+      sentence &&
+      !offline.value &&
+      server.value?.live &&
+      html`<div class="tour-tools"><button type="button" onClick=${() => train(server.value.training?.running ? "pause" : "start")}>${server.value.training?.running ? "Pause training" : "Start training"}</button></div>`
+    }
+    ${
+      sentence &&
+      html`<div class="tour-foot">
       <button type="button" disabled=${index === 0 && place <= 0} onClick=${() => move(-1)}>Back</button>
+      <span class="muted small">${index + 1} of ${sentences.length}</span>
       <button type="button" class="primary" disabled=${index === sentences.length - 1 && place === chapters.length - 1} onClick=${() => move(1)}>
         ${index === sentences.length - 1 && place < chapters.length - 1 ? "Next chapter" : "Next"}</button></div>`
-      }
-      <button type="button" class="quiet icon" aria-label="Close the tour" onClick=${() => (tour.value = { ...tour.value, open: false })}>×</button></div>
-    <p class="tour-text" ref=${text} aria-live="polite">${sentence ? sentence.text : "Choose a chapter: each shows backpropagation on a worked example, step by step."}</p></aside>`;
+    }</aside>`;
 }
 
 /** Open a chapter at its beginning. */

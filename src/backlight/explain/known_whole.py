@@ -1,0 +1,106 @@
+"""Textbook forms of whole gradients through folded losses: (softmax(z) − onehot(y))/n.
+
+Takes a trace and a node whose uses are all inside one loss, gives the short form of its gradient or
+None.  A form is shown only after all its entries have been compared with the engine's gradient, so
+that one which does not apply, because of weights or label smoothing, is never shown.  Source: C. M.
+Bishop, "Pattern Recognition and Machine Learning", 2006, sections 4.3.2 and 4.3.4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from backlight.explain.known import CLOSE, outermost
+from backlight.explain.matrices import Written
+from backlight.graph.notation import (
+    DIVIDE,
+    SUBTRACT,
+    Apply,
+    Expression,
+    Form,
+    Number,
+    Symbol,
+    function,
+)
+from backlight.graph.primitive import Array
+from backlight.record import Trace
+
+SYMBOL = Callable[[int], Symbol]
+_SOFTMAX = function("softmax")
+_SIGMOID = function("σ", r"\sigma")
+_ONE_HOT = function("onehot")
+
+
+def known_gradient(trace: Trace, index: int, symbol: SYMBOL) -> Written | None:
+    """Return the textbook form of a node's whole gradient.
+
+    Parameters
+    ----------
+    trace : Trace
+    index : int
+        The node.
+    symbol : callable
+        Gives the symbol of a node.
+
+    Returns
+    -------
+    Written or None
+        None when there is no known form, or its value is another.
+    """
+    uses = trace.outgoing[index]
+    names = {outermost(trace.graph.nodes[edge.target].scope) for edge in uses}
+    rule = _RULES.get(names.pop() or "") if len(names) == 1 else None
+    gradient = trace.gradients[index]
+    scores = trace.values[index].astype(np.float64)
+    if rule is None or gradient is None or not scores.size:
+        return None
+    predicted = rule(scores)
+    if predicted is None:
+        return None
+    form, shares, examples = predicted
+    for target, wanted in _targets(trace, index):
+        for count in dict.fromkeys((examples, 1)):
+            if not np.allclose(gradient * count, shares - wanted, rtol=0.0, atol=CLOSE):
+                continue
+            left = Apply(form, (symbol(index),))
+            same = wanted.shape == trace.values[target].shape
+            right: Expression = symbol(target) if same else Apply(_ONE_HOT, (symbol(target),))
+            found: Expression = Apply(SUBTRACT, (left, right))
+            if count > 1:
+                found = Apply(DIVIDE, (found, Number(float(count))))
+            return Written(found, scores.shape)
+    return None
+
+
+def _targets(trace: Trace, index: int) -> Iterator[tuple[int, Array]]:
+    """Leaves that could be the targets: of the same shape, or the numbers of the classes."""
+    shape = trace.graph.nodes[index].shape
+    for place, node in enumerate(trace.graph.nodes):
+        if not node.is_leaf or place == index:
+            continue
+        value = trace.values[place]
+        if node.shape == shape and value.dtype.kind in "fiu":
+            yield place, value
+        classes = node.shape == shape[:-1] and value.dtype.kind in "iu" and value.size > 0
+        if classes and shape and value.min() >= 0 and value.max() < shape[-1]:
+            yield place, np.eye(shape[-1])[value]
+
+
+def _softmax_rows(scores: Array) -> tuple[Form, Array, int] | None:
+    if scores.ndim == 0:
+        return None
+    with np.errstate(all="ignore"):
+        shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        shares /= shares.sum(axis=-1, keepdims=True)
+    return _SOFTMAX, shares, math.prod(scores.shape[:-1])
+
+
+def _sigmoids(scores: Array) -> tuple[Form, Array, int] | None:
+    with np.errstate(over="ignore"):
+        return _SIGMOID, 1.0 / (1.0 + np.exp(-scores)), scores.size
+
+
+_RULES = {"cross_entropy": _softmax_rows, "binary_cross_entropy_with_logits": _sigmoids}
