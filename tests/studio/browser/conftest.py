@@ -102,9 +102,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         each.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """One server and one page for the tests of a file: starting them is most of the time."""
+    """One server and one page for most tests: starting them is most of the time."""
     complaints: list[str] = []
     with Running(Session(folder=tmp_path_factory.mktemp("studio"))) as running:
         context = new_context(browser)

@@ -189,6 +189,49 @@ def test_copying_choosing_and_checking(studio: Page) -> None:
     expect(studio.get_by_role("dialog")).to_have_count(0)
 
 
+def test_dialogs_the_terms_of_a_sum_and_the_skip_link(studio: Page) -> None:
+    menu(studio, "Run")
+    studio.get_by_role("button", name="Formula …").click()
+    dialog = studio.get_by_role("dialog")
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
+    open_live(studio, "moons")
+    menu(studio, "Run")
+    studio.get_by_role("button", name="Breakpoints …").click()
+    boxes = dialog.get_by_role("checkbox")
+    for each in boxes.all():
+        each.check()
+    for each in dialog.locator("input[type=text]").all():
+        each.fill("1000")
+    dialog.get_by_role("button", name="Set").click()
+    expect(dialog).to_have_count(0)
+    menu(studio, "Run")
+    studio.get_by_role("button", name="Breakpoints …").click()
+    assert boxes.count() == 6
+    for each in boxes.all():
+        expect(each).to_be_checked()
+        each.uncheck()
+    dialog.get_by_role("button", name="Set").click()
+    expect(dialog).to_have_count(0)
+    menu(studio, "Run")
+    studio.get_by_role("button", name="Breakpoints …").click()
+    dialog.get_by_role("button", name="Close").click()
+    # One term of the sum behind a weight's gradient leads to the value that it goes through.
+    studio.locator(".outline-row", has_text="weight").last.click()
+    studio.keyboard.press("End")
+    studio.get_by_role("button", name="choose one entry").click()
+    studio.locator(".split .link").first.click()
+    expect(studio.locator(".target-name")).to_contain_text("[")
+    studio.locator(".skip").focus()
+    studio.locator(".skip").click()
+    assert studio.evaluate("document.activeElement.id") == "graph-panel"
+    studio.get_by_role("button", name="Tour").click()
+    studio.get_by_role("button", name="Chapter 4:").click()
+    studio.get_by_role("button", name="Start training").click()
+    studio.get_by_role("button", name="Pause training").click()
+    expect(studio.get_by_role("button", name="Start training")).to_be_visible()
+
+
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     """A folder with a run of the digits."""

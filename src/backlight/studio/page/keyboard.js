@@ -1,6 +1,7 @@
 // Keys for everything; none of them while something is being typed.
 
-import { step, train } from "./actions.js";
+import { train } from "./actions.js";
+import { step } from "./follow.js";
 import { fitGraph, zoomBy } from "./camera.js";
 import { walk } from "./graph.js";
 import { togglePlay } from "./header.js";
