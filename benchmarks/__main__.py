@@ -44,14 +44,20 @@ class Plan:
     Attributes
     ----------
     quick : bool
+    turns : int
+        Of every library with the networks of the table, in a full run.
+    seconds : float
+        Of one turn, about.
     """
 
     quick: bool
+    turns: int = 15
+    seconds: float = 0.1
 
     @property
     def effort(self) -> training.Effort:
         """Of the networks of the table."""
-        return training.Effort(3, 0.03, True) if self.quick else training.Effort(15, 0.1)
+        return training.Effort(3, 0.03, True) if self.quick else training.Effort(self.turns, self.seconds, self.seconds < 0.1)
 
     @property
     def rounds(self) -> int:
@@ -239,9 +245,11 @@ def main() -> None:
         "--only", nargs="+", choices=[*NETWORKS, *PARTS], metavar="PART", default=[],
         help=f"one of {', '.join([*NETWORKS, *PARTS])}",
     )  # fmt: skip
+    parser.add_argument("--turns", type=int, default=15, help="of every library (15)")
+    parser.add_argument("--seconds", type=float, default=0.1, help="of a turn, about (0.1)")
     parser.add_argument("--out", type=Path, help="the results file; benchmarks/results/<date>.json")
     options = parser.parse_args()
-    plan = Plan(options.quick)
+    plan = Plan(options.quick, options.turns, options.seconds)
     begun = time.perf_counter()
 
     def say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Textbook forms of whole gradients through folded losses, compared with PyTorch-free arithmetic."""
+"""Textbook forms of whole gradients through folded losses, and where they do not apply."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ def test_a_form_that_does_not_apply_is_not_shown() -> None:
     scores = network(2)(X)
     loss = nn.cross_entropy(scores, y) * 3.0
     assert "softmax(" not in bl.explain(loss, "layers.2.weight").text()
+
+
+def test_a_loss_of_ones_own_with_the_same_name_keeps_its_own_form() -> None:
+    z = bl.param([0.3, -0.8], name="z")
+    y = bl.tensor([1.0, 0.0], name="y")
+
+    @bl.composite()
+    def cross_entropy(p: bl.Tensor, y: bl.Tensor) -> bl.Tensor:
+        return -bl.sum(y * bl.log(p) + (1.0 - y) * bl.log(1.0 - p))
+
+    text = bl.explain(cross_entropy(1.0 / (1.0 + bl.exp(-z)), y), "z").text()
+    assert "softmax" not in text and "onehot" not in text
 
 
 def test_the_product_before_the_bias_has_a_symbol() -> None:

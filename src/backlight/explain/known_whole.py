@@ -52,7 +52,10 @@ def known_gradient(trace: Trace, index: int, symbol: SYMBOL) -> Written | None:
     """
     uses = trace.outgoing[index]
     names = {outermost(trace.graph.nodes[edge.target].scope) for edge in uses}
-    rule = _RULES.get(names.pop() or "") if len(names) == 1 else None
+    name = names.pop() if len(names) == 1 else None
+    rule = _RULES.get(name or "")
+    if outermost(trace.graph.nodes[index].scope) == name:
+        return None  # a step inside the loss is not its score
     gradient = trace.gradients[index]
     scores = trace.values[index].astype(np.float64)
     if rule is None or gradient is None or not scores.size:
@@ -61,7 +64,7 @@ def known_gradient(trace: Trace, index: int, symbol: SYMBOL) -> Written | None:
     if predicted is None:
         return None
     form, shares, examples = predicted
-    for target, wanted in _targets(trace, index):
+    for target, wanted in _targets(trace, index, name or ""):
         for count in dict.fromkeys((examples, 1)):
             if not np.allclose(gradient * count, shares - wanted, rtol=0.0, atol=CLOSE):
                 continue
@@ -75,11 +78,13 @@ def known_gradient(trace: Trace, index: int, symbol: SYMBOL) -> Written | None:
     return None
 
 
-def _targets(trace: Trace, index: int) -> Iterator[tuple[int, Array]]:
-    """Leaves that could be the targets: of the same shape, or the numbers of the classes."""
+def _targets(trace: Trace, index: int, name: str) -> Iterator[tuple[int, Array]]:
+    """Leaves that a loss takes as targets: of the same shape, or the numbers of the classes."""
     shape = trace.graph.nodes[index].shape
     for place, node in enumerate(trace.graph.nodes):
-        if not node.is_leaf or place == index:
+        users = trace.graph.consumers[place]
+        inside = any(outermost(trace.graph.nodes[user].scope) == name for user, _ in users)
+        if not node.is_leaf or place == index or not inside:
             continue
         value = trace.values[place]
         if node.shape == shape and value.dtype.kind in "fiu":
@@ -90,7 +95,7 @@ def _targets(trace: Trace, index: int) -> Iterator[tuple[int, Array]]:
 
 
 def _softmax_rows(scores: Array) -> tuple[Form, Array, int] | None:
-    if scores.ndim == 0:
+    if scores.ndim == 0 or scores.shape[-1] < 2:
         return None
     with np.errstate(all="ignore"):
         shares = np.exp(scores - scores.max(axis=-1, keepdims=True))

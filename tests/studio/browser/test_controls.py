@@ -199,6 +199,7 @@ def test_dialogs_the_terms_of_a_sum_and_the_skip_link(studio: Page) -> None:
     menu(studio, "Run")
     studio.get_by_role("button", name="Breakpoints …").click()
     boxes = dialog.get_by_role("checkbox")
+    expect(boxes).to_have_count(6)
     for each in boxes.all():
         each.check()
     for each in dialog.locator("input[type=text]").all():
@@ -207,7 +208,7 @@ def test_dialogs_the_terms_of_a_sum_and_the_skip_link(studio: Page) -> None:
     expect(dialog).to_have_count(0)
     menu(studio, "Run")
     studio.get_by_role("button", name="Breakpoints …").click()
-    assert boxes.count() == 6
+    expect(boxes).to_have_count(6)
     for each in boxes.all():
         expect(each).to_be_checked()
         each.uncheck()

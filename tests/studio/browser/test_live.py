@@ -74,6 +74,18 @@ def test_training_is_started_paused_changed_and_reset(studio: Page) -> None:
     field.press("Enter")
     until(studio, lambda: panel.get_by_label("Learning rate", exact=True).input_value() == "0.005")
     assert int(step.input_value()) > 60
+    # What is being typed stays while frames arrive.
+    panel.get_by_role("button", name="Start").click()
+    field = panel.get_by_label("Learning rate", exact=True)
+    field.focus()
+    field.press("End")
+    field.press("1")
+    seen = int(step.input_value())
+    until(studio, lambda: int(step.input_value()) > seen + 50)
+    assert field.input_value() == "0.0051"
+    field.press("Backspace")
+    panel.get_by_role("button", name="Pause").click()
+    expect(panel.get_by_role("button", name="Start")).to_be_visible()
     # Other layers start anew.
     studio.get_by_role("button", name="Model").click()
     layers = studio.get_by_label("hidden layers")

@@ -2,6 +2,7 @@
 
 import { html } from "./html.js";
 import { useState } from "./vendor/preact/hooks.js";
+import { Typed } from "./typed.js";
 import { Panel } from "./panel.js";
 import { Inline } from "./cells.js";
 import { coordinates } from "./trace.js";
@@ -28,7 +29,7 @@ function RowChooser() {
   if (!task || !task.rows || !asking.value) return null;
   const row = at.value.example;
   return html`<span class="row-chooser"><label><span class="small">row </span>
-    <input type="number" min="0" max=${task.rows - 1} value=${row ?? ""} placeholder="batch" aria-label="One training row; empty is the whole batch"
+    <${Typed} type="number" min="0" max=${task.rows - 1} value=${row ?? ""} placeholder="batch" aria-label="One training row; empty is the whole batch"
       onChange=${(event) => goToExample(event.target.value === "" ? null : Math.max(0, Math.min(task.rows - 1, Number(event.target.value))))} /></label>
     ${row !== null && html`<button type="button" class="quiet small" onClick=${() => goToExample(null)}>batch</button>`}</span>`;
 }
@@ -76,7 +77,7 @@ function Entry({ node, flat }) {
     if (event.target.value.trim() === "" || Number.isNaN(number)) event.target.value = String(value);
     else if (number !== value) edit(node.name, index, number);
   };
-  return html`<input class=${changed ? "changed" : ""} type="text" inputmode="decimal" aria-label=${label} title=${label}
+  return html`<${Typed} class=${changed ? "changed" : ""} type="text" inputmode="decimal" aria-label=${label} title=${label}
     value=${String(Number(value.toPrecision(7)))} onChange=${apply} onKeyDown=${(event) => nudge(event, node, index, value)} />`;
 }
 

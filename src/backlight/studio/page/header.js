@@ -23,6 +23,7 @@ import {
   trace,
   unit,
 } from "./store.js";
+import { Typed } from "./typed.js";
 import { DataMenu, ModelMenu, RunMenu } from "./menus.js";
 import { ExportMenu } from "./export.js";
 import { goToStep } from "./actions.js";
@@ -136,7 +137,7 @@ function TimeTravel() {
     return html`<div class="travel"><span class="travel-name">training step ${at.value.step ?? training.step}</span></div>`;
   return html`<div class="travel" role="group" aria-label="Time travel through training">
     <label><span class="travel-name">training step</span>
-    <input type="number" min="0" max=${most} value=${here} aria-label="Training step"
+    <${Typed} type="number" min="0" max=${most} value=${here} aria-label="Training step"
       onChange=${(event) => goToStep(Number(event.target.value))} /></label>
     <input type="range" min="0" max=${most} value=${here} aria-label="Time travel" aria-valuetext=${`step ${here} of ${plural(most, "step")}`}
       onInput=${(event) => setDraft(Number(event.target.value))}

@@ -1,6 +1,7 @@
 // Loss and metrics while training runs, its controls, and the same numbers as a table.
 
 import { html } from "./html.js";
+import { Typed } from "./typed.js";
 import { Panel } from "./panel.js";
 import { useState } from "./vendor/preact/hooks.js";
 import { Chart } from "./charts.js";
@@ -75,7 +76,7 @@ function Controls({ training }) {
       <option value="1">1/s</option><option value="10">10/s</option><option value="100">100/s</option><option value="">full speed</option></select></label>
     ${
       config &&
-      html`<label class="compact"><span class="small">rate</span> <input type="text" inputmode="decimal" class="short" aria-label="Learning rate" value=${String(training?.learning_rate ?? config.learning_rate)}
+      html`<label class="compact"><span class="small">rate</span> <${Typed} type="text" inputmode="decimal" class="short" aria-label="Learning rate" value=${String(training?.learning_rate ?? config.learning_rate)}
       onChange=${(event) => (Number(event.target.value) > 0 ? configure({ learning_rate: Number(event.target.value) }) : (event.target.value = String(config.learning_rate)))} /></label>`
     }
   </div>`;

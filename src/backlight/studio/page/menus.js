@@ -5,6 +5,7 @@ import { useEffect, useState } from "./vendor/preact/hooks.js";
 import { ask, complain, configure, open, upload } from "./actions.js";
 import { format, plural } from "./numbers.js";
 import { asking, catalogue, notify, offline, server, dialog } from "./store.js";
+import { Typed } from "./typed.js";
 import { openChapter } from "./tour.js";
 
 export function RunMenu() {
@@ -125,7 +126,7 @@ export function ModelMenu() {
   ) => html`<label class="field"><span>${label}</span><select value=${now[name]} onChange=${(event) => change({ [name]: event.target.value })}>
     ${(options ?? []).map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label>`;
   return html`<div class="menu-part"><h2>${live ? "Network" : "A new live training"}</h2><div class="grid">
-      <label class="field"><span>hidden layers</span><input type="text" value=${now.layers.join(", ")} onChange=${(event) => layers(event.target.value)} /></label>
+      <label class="field"><span>hidden layers</span><${Typed} type="text" value=${now.layers.join(", ")} onChange=${(event) => layers(event.target.value)} /></label>
       ${select("activation", "activation", known.activations)}
       ${select("loss", "loss", known.losses)}
       <${NumberField} label="dropout" value=${now.dropout} onValue=${(dropout) => change({ dropout: dropout ?? 0 })} />
@@ -151,5 +152,5 @@ function NumberField({ label, value, empty = "", onValue }) {
     }
     return onValue(number);
   };
-  return html`<label class="field"><span>${label}</span><input type="text" inputmode="decimal" value=${value === null || value === undefined ? "" : String(value)} placeholder=${empty} onChange=${apply} /></label>`;
+  return html`<label class="field"><span>${label}</span><${Typed} type="text" inputmode="decimal" value=${value === null || value === undefined ? "" : String(value)} placeholder=${empty} onChange=${apply} /></label>`;
 }
