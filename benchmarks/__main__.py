@@ -57,7 +57,11 @@ class Plan:
     @property
     def effort(self) -> training.Effort:
         """Of the networks of the table."""
-        return training.Effort(3, 0.03, True) if self.quick else training.Effort(self.turns, self.seconds, self.seconds < 0.1)
+        return (
+            training.Effort(3, 0.03, True)
+            if self.quick
+            else training.Effort(self.turns, self.seconds, self.seconds < 0.1)
+        )
 
     @property
     def rounds(self) -> int:

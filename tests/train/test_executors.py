@@ -30,9 +30,7 @@ def test_digits_are_learnt_alike():
     train, test = bl.data.load("digits").split(test=0.2, seed=0)
     runs = []
     for executor in ("native", "reference"):
-        net = bl.nn.Sequential(
-            bl.nn.Linear(64, 128), bl.nn.ReLU(), bl.nn.Linear(128, 10), seed=0
-        )
+        net = bl.nn.Sequential(bl.nn.Linear(64, 128), bl.nn.ReLU(), bl.nn.Linear(128, 10), seed=0)
         runs.append(
             bl.fit(net, train, loss=bl.nn.cross_entropy, optimizer=bl.optim.Adam(1e-3), epochs=12,
                    batch_size=32, validation=test, seed=0, executor=executor)

@@ -51,9 +51,7 @@ def philox(counter: np.ndarray[Any, Any], key: tuple[int, int]) -> np.ndarray[An
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 
 
-def bits(
-    seed: int, stream: int, step: int, count: int, start: int = 0
-) -> np.ndarray[Any, Any]:
+def bits(seed: int, stream: int, step: int, count: int, start: int = 0) -> np.ndarray[Any, Any]:
     """Return ``count`` random 32-bit words of one stream at one step, from a multiple of 4 on.
 
     Word ``i`` is output ``i % 4`` of the block with counter (i // 4, stream, step's low and high
