@@ -183,6 +183,10 @@ class Ahead:
         self._start = self._stop = 0
         self._held: tuple[npt.NDArray[Any], ...] = ()
 
+    def steps(self, length: int) -> int:
+        """Return how many batches of a length are held at once, at least 1."""
+        return max(self._rows // max(length, 1), 1)
+
     def take(
         self, epoch: int, epoch_order: Positions, start: int, stop: int
     ) -> tuple[tuple[npt.NDArray[Any], ...], int]:

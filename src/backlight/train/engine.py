@@ -230,7 +230,8 @@ class Engine:
         """
         plan = self.plan
         if self._ahead is not None:  # rows are read for one epoch at a time
-            most = min(most, plan.per_epoch - plan.position(step)[1])
+            left = plan.per_epoch - plan.position(step)[1]
+            most = min(most, left, self._ahead.steps(self._length(step)))
         served = self._step_program(self._length(step)).executable.lengths
         if plan.whole or set(self._lengths.tolist()) <= set(served):
             return most
