@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import backlight as bl
 from backlight.differentiate import replay
 from backlight.differentiate.reverse import sweep, unit_seed
 from backlight.errors import BacklightWarning, GradientError, ShapeError
+from backlight.graph.primitive import REGISTRY
 from backlight.tensor import quiet
 
 UNARY: tuple[Callable[[Any], Any], ...] = (
@@ -26,6 +27,14 @@ UNARY: tuple[Callable[[Any], Any], ...] = (
 )  # fmt: skip
 BINARY = (operator.add, operator.sub, operator.mul, bl.maximum, bl.logaddexp)
 SHAPES = ((), (3,), (1,), (2, 3), (2, 1))
+
+
+@pytest.fixture(autouse=True)
+def forget_own_operations() -> Iterator[None]:
+    """Take what a test has registered out again: other tests look at all primitives."""
+    yield
+    for name in [each for each in REGISTRY.view() if each.startswith("own_")]:
+        REGISTRY.remove(name)
 
 
 def recorded(loss: Any, leaves: list[Any]) -> list[Any]:
