@@ -208,8 +208,9 @@ def test_parquet_in_a_file_is_the_same_run(monkeypatch: pytest.MonkeyPatch) -> N
             found.pop(key)
         found["history"].pop("seconds")
     assert here == there
-    for file in ("weights.safetensors", "snapshots.safetensors"):
-        assert Path("here", file).read_bytes() == Path("there", file).read_bytes()
+    # Which states are kept on the way depends on how many steps a call takes; what is trained not.
+    weights = [Path(each, "weights.safetensors").read_bytes() for each in ("here", "there")]
+    assert weights[0] == weights[1]
     explain = ["--weight", "layers.0.weight[0,0]", "--step", "5"]
     assert invoke("explain", "there", *explain).stdout == invoke("explain", "here", *explain).stdout
     assert predicted("there", "t.parquet") == predicted("here", "t.parquet")
