@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +92,39 @@ def test_settings_of_data_and_model(studio: Page) -> None:
     studio.keyboard.press("Escape")
     for each in studio.locator(".notice button").all():
         each.click()
+
+
+class Slow(Session):
+    """A studio that takes its time to build what was configured."""
+
+    def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if request.get("do") == "configure":
+            time.sleep(0.4)
+        return super().handle(request)
+
+
+def test_settings_show_what_was_asked_for_while_the_studio_works(
+    page: Page, serve: Callable[..., Running], tmp_path: Path
+) -> None:
+    page.goto(serve(Slow(folder=tmp_path)).url)
+    open_live(page, "moons")
+    menu(page, "Model")
+    settings = page.locator("#menu-model")
+    biases, dropout = settings.get_by_label("biases"), settings.get_by_label("dropout")
+    dropout.fill("0.1")
+    dropout.press("Enter")
+    settings.get_by_label("activation").select_option("relu")
+    biases.uncheck()
+    for _ in range(10):  # while the answers to the three arrive
+        assert not biases.is_checked()
+        assert settings.get_by_label("activation").input_value() == "relu"
+        assert dropout.input_value() == "0.1"
+        page.wait_for_timeout(150)
+    # What is refused goes back to what holds.
+    dropout.fill("7")
+    dropout.press("Enter")
+    expect(page.locator(".notice.error")).to_be_visible()
+    expect(dropout).to_have_value("0.1")
 
 
 def test_chart_and_panels(studio: Page) -> None:

@@ -24,6 +24,7 @@ import {
   trace,
   traceProblem,
   tour,
+  wanted,
 } from "./store.js";
 import { startTour } from "./tour-store.js";
 
@@ -125,6 +126,7 @@ function forget() {
 }
 
 function stateChanged(state) {
+  if (session !== null && state.session < session) return; // said before the answer that is here already
   const opened = state.session !== session;
   session = state.session;
   batch(() => {
@@ -325,12 +327,18 @@ export async function train(action, fields = {}) {
   }
 }
 
-/** Change the configuration of a live training. */
+/** Change the configuration of a live training; until it holds, the fields show what is wanted. */
 export async function configure(config) {
+  wanted.value = { ...wanted.value, ...config };
   try {
-    await ask("configure", { config });
+    const state = await ask("configure", { config });
+    if (state.session !== session) stateChanged(state);
+    else server.value = state;
   } catch (error) {
     complain(error);
+  } finally {
+    const left = Object.entries(wanted.value).filter(([name, value]) => config[name] !== value);
+    wanted.value = Object.fromEntries(left);
   }
 }
 

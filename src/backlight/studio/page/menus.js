@@ -4,7 +4,7 @@ import { html } from "./html.js";
 import { useEffect, useState } from "./vendor/preact/hooks.js";
 import { ask, complain, configure, open, upload } from "./actions.js";
 import { format, plural } from "./numbers.js";
-import { asking, catalogue, notify, offline, server, dialog } from "./store.js";
+import { asking, catalogue, notify, offline, server, dialog, wanted } from "./store.js";
 import { Typed } from "./typed.js";
 import { openChapter } from "./tour.js";
 
@@ -65,7 +65,7 @@ function change(fields) {
 
 function config() {
   return server.value?.subject?.kind === "live"
-    ? server.value.subject.config
+    ? { ...server.value.subject.config, ...wanted.value }
     : (catalogue.value?.config ?? {});
 }
 

@@ -17,6 +17,8 @@ export const offline = signal(false);
 /** Whether other numbers can be asked for: from the studio, or from a notebook, not in a saved report. */
 export const asking = signal(true);
 export const notices = signal([]);
+/** Fields of the live training's configuration that were asked for and not answered yet. */
+export const wanted = signal({});
 
 // Which numbers are looked at.
 export const at = signal({ step: null, example: null, edits: [] });
