@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 import backlight as bl
+from backlight import nn
+from backlight.execute.native import program as program_module
+from backlight.execute.native.team import run_team
 
 SCRIPT = """
 import hashlib, sys
@@ -103,3 +106,19 @@ def test_too_little_memory_is_said_with_the_sizes_before_anything_runs(monkeypat
     fast = bl.compile(lambda x: bl.sum(bl.exp(x)[:, None] * bl.exp(x)[None, :] @ bl.exp(x)))
     with pytest.raises(bl.errors.OutOfMemoryError, match="GB of memory and 100.0 MB are there"):
         fast(np.zeros(30_000, np.float32))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_as_many_threads_run_as_were_asked_for(monkeypatch, threads):
+    teams = []
+
+    def watched(work, size):
+        teams.append(size)
+        return run_team(work, 1)  # what is asked for counts, not what this machine has
+
+    monkeypatch.setattr(program_module, "granted_cores", lambda: 4)
+    monkeypatch.setattr(program_module, "run_team", watched)
+    net = nn.Linear(3, 1)
+    data = (np.ones((8, 3), np.float32), np.ones((8, 1), np.float32))
+    bl.fit(net, data, loss=nn.mse, epochs=2, batch_size=4, threads=threads)
+    assert set(teams) == {threads}

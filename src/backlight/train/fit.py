@@ -189,6 +189,7 @@ def fit(
         chosen,
         () if metrics is None else resolve(metrics, objective.accuracy),
         check_name(executor),
+        threads,
     )
     prepared = prepare(
         data,

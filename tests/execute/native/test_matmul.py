@@ -153,11 +153,14 @@ def tilings(spec: MatmulSpec, unit: VectorUnit) -> list[Tiling]:
     found = [
         Tiling(Layout.PANEL, lanes, 6, 4),
         Tiling(Layout.PANEL, lanes, 8, 1, k_block=16, row_block=24),
+        Tiling(Layout.PANEL, lanes, 6, 4, tail_rows=4),
+        Tiling(Layout.PANEL, lanes, 6, 1, k_block=16, row_block=12, tail_rows=1),
     ]
     if not spec.transpose_b:
         found += [
             Tiling(Layout.DIRECT, lanes, 8, 2),
             Tiling(Layout.DIRECT, lanes, 3, 1, k_block=5, row_block=12),
+            Tiling(Layout.DIRECT, lanes, 6, 2, tail_rows=4),
         ]
     if spec.transpose_a:
         found += [

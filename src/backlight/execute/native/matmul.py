@@ -197,7 +197,7 @@ def _way(
     def inner(kind: str, lanes: int, *block: int) -> ir.Function:
         return shared(module, Inner(kind, bits, lanes, *block))
 
-    pack = None
+    pack = tail = None
     if tiling.layout is Layout.DOT:
         block = inner("dots", tiling.lanes, tiling.rows, tiling.vectors)
     else:
@@ -205,15 +205,19 @@ def _way(
         whole = spec.n is not None and spec.n % tiling.columns == 0
         kind = "masked" if direct and not whole else "block"
         block = inner(kind, tiling.lanes, tiling.rows, tiling.vectors)
+        if tiling.tail_rows:
+            tail = inner(kind, tiling.lanes, tiling.tail_rows, tiling.vectors)
         if not direct:
             pack = inner("transpose" if spec.transpose_b else "pack", tiling.lanes)
     return {
         "rows": tiling.rows,
+        "tail_rows": tiling.tail_rows,
         "columns": tiling.columns,
         "k_block": tiling.k_block or _ENDLESS,
         "row_block": tiling.row_block or _ENDLESS,
         "accumulate": int(spec.accumulate),
         "block": block,
+        "tail": tail,
         "pack": pack,
         "pack_strips": inner("strips", tiling.lanes, tiling.rows) if tiling.pack_a else None,
         "finish": finish,
@@ -261,6 +265,12 @@ def _check(spec: MatmulSpec, tiling: Tiling) -> None:
             raise CompileError("Layout.DOT needs A as it is and B transposed: use Layout.PANEL.")
         if 1 not in (tiling.rows, tiling.vectors):
             raise CompileError("Layout.DOT needs a block of one row or of one column.")
+    if tiling.tail_rows and (tiling.layout is Layout.DOT or tiling.pack_a):
+        raise CompileError(
+            "Smaller blocks cannot follow Layout.DOT or packed strips of A."
+        )
+    if not 0 <= tiling.tail_rows < tiling.rows:
+        raise CompileError("The last blocks must have fewer rows than the others.")
     if tiling.pack_a and not (spec.transpose_a and tiling.row_block):
         raise CompileError("Strips of A need a transposed A and a row_block.")
     if tiling.pack_a and tiling.row_block % tiling.rows:

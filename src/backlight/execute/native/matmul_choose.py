@@ -7,7 +7,8 @@ of it.
 1. **Register block.** The block with the least work, waste at the edges included: 6 × 4 vectors
    runs at the rate of the multipliers, 8 × 2 and 8 × 1 load more for each multiplication and are
    taken where fewer vectors exist.  There are no more shapes than that because products with the
-   same block share its code, and code is what compiling costs.
+   same block share its code, and code is what compiling costs; but blocks of four rows follow those
+   of six where these would leave more than a twentieth of the work empty (32 rows, not 64).
 2. **Dot products** where op(A) and op(B) are both contiguous along k and one of m and n is so small
    that vectors along n would be mostly empty.
 3. **Panels** when B is stored transposed (the transposition happens while packing, at about a
@@ -32,6 +33,9 @@ _SHAPES = {
     32: ((6, 4, 1.0), (8, 2, 1.15), (8, 1, 1.4)),
     16: ((6, 2, 1.0), (8, 1, 1.2)),
 }
+_TAIL = {6: 4}
+"""Rows of the smaller block after blocks of so many: every even number of rows above 2 is a sum."""
+_TAIL_WORTH = 0.05
 _FEW = 16
 _DIRECT_BYTES = 128 * 1024
 _PAGE = 4096
@@ -95,7 +99,8 @@ def choose(spec: MatmulSpec, m: int, n: int, k: int, unit: VectorUnit | None = N
     layout = Layout.PANEL if _packs(spec, (m, n, k), rows, columns, unit) else Layout.DIRECT
     k_block = _PIECE if layout is Layout.PANEL and k > 3 * _PIECE // 2 else 0
     row_block, pack_a = _row_block(spec, m, n, k, rows)
-    return Tiling(layout, lanes, rows, vectors, k_block, row_block, pack_a)
+    tail = 0 if pack_a else _tail_rows(m, rows)
+    return Tiling(layout, lanes, rows, vectors, k_block, row_block, pack_a, tail)
 
 
 def _register_block(m: int, vectors: int, unit: VectorUnit) -> tuple[int, int]:
@@ -107,6 +112,14 @@ def _register_block(m: int, vectors: int, unit: VectorUnit) -> tuple[int, int]:
         ),
     )
     return best[:2]
+
+
+def _tail_rows(m: int, rows: int) -> int:
+    """Return the rows of the smaller blocks at the end, 0 where they would save too little."""
+    tail = _TAIL.get(rows, 0)
+    empty = -m % rows
+    saved = min(empty // (rows - tail) if tail else 0, -(-m // rows)) * (rows - tail)
+    return tail if saved > _TAIL_WORTH * m else 0
 
 
 def _dots(spec: MatmulSpec, m: int, n: int, k: int, lanes: int) -> Tiling | None:

@@ -23,6 +23,7 @@ from backlight.execute.native.matmul_vectors import (
     Vectors,
     call_pointer,
     index,
+    larger,
     loop,
     new_function,
     smaller,
@@ -54,17 +55,20 @@ PARAMETERS = (
 
 WAY = (
     ("rows", INDEX),
+    ("tail_rows", INDEX),
     ("columns", INDEX),
     ("k_block", INDEX),
     ("row_block", INDEX),
     ("accumulate", INDEX),
     ("block", POINTER),
+    ("tail", POINTER),
     ("pack", POINTER),
     ("pack_strips", POINTER),
     ("finish", POINTER),
 )
-"""What is fixed about a product: the size of its register block, how it is cut, and the functions
-that compute a block, pack a panel of op(B), pack strips of A and finish a block (null for none)."""
+"""What is fixed about a product: the sizes of its register blocks, how it is cut, and the functions
+that compute a block and one of the last rows, pack a panel of op(B), pack strips of A and finish a
+block (null for none)."""
 
 
 def way(module: ir.Module, values: Mapping[str, int | ir.Function | None]) -> ir.GlobalVariable:
@@ -112,6 +116,7 @@ def _rows(builder: ir.IRBuilder, one: Vectors, v: dict[str, ir.Value]) -> None:
     v["row_stride"] = builder.select(packed, index(1), v["a_row"])
     v["row_step"] = builder.select(packed, v["k"], v["a_row"])
     v["term_stride"] = builder.select(packed, v["rows"], v["a_term"])
+    v["tail_begin"] = _tail_begin(builder, v)
     v["last_term"] = builder.select(builder.icmp_signed(">", v["k"], index(1)), v["k"], index(1))
     with loop(builder, v["row_begin"], v["row_end"], v["row_block"], "rows") as begin:
         end = smaller(builder, builder.add(begin, v["row_block"]), v["row_end"])
@@ -125,6 +130,21 @@ def _rows(builder: ir.IRBuilder, one: Vectors, v: dict[str, ir.Value]) -> None:
         v["left"] = builder.select(packed, strips, v["a"])
         with loop(builder, v["column_begin"], v["column_end"], v["columns"], "column") as column:
             _terms(builder, one, v, column, (begin, end))
+
+
+def _tail_begin(builder: ir.IRBuilder, v: dict[str, ir.Value]) -> ir.Value:
+    """Return the first row of the smaller blocks.
+
+    A smaller block in place of a whole one leaves fewer rows empty, by the difference of both: as
+    many are smaller as that many rows would be empty.
+    """
+    length = builder.sub(v["row_end"], v["row_begin"])
+    above = builder.add(length, builder.sub(v["rows"], index(1)))
+    blocks = builder.udiv(above, v["rows"])
+    empty = builder.sub(builder.mul(blocks, v["rows"]), length)
+    smaller_blocks = builder.udiv(empty, builder.sub(v["rows"], v["tail_rows"]))
+    whole = builder.sub(blocks, smaller(builder, smaller_blocks, blocks))
+    return builder.add(v["row_begin"], builder.mul(whole, v["rows"]))
 
 
 def _terms(
@@ -159,8 +179,12 @@ def _terms(
         piece["finished"] = builder.and_(v["finishes"], is_last)
         first = builder.icmp_signed("==", term, index(0))
         piece["from_zero"] = builder.and_(v["replaces"], first)
-        with loop(builder, *rows, v["rows"], "row") as row:
-            _block(builder, one, v, piece, row, rows[1])
+        begin, end = rows
+        turn = smaller(builder, end, larger(builder, begin, v["tail_begin"]))
+        with loop(builder, begin, turn, v["rows"], "row") as row:
+            _block(builder, one, v, piece, (row, end, v["rows"], v["block"]))
+        with loop(builder, turn, end, v["tail_rows"], "tail") as row:
+            _block(builder, one, v, piece, (row, end, v["tail_rows"], v["tail"]))
 
 
 def _block(
@@ -168,24 +192,27 @@ def _block(
     one: Vectors,
     v: dict[str, ir.Value],
     piece: dict[str, ir.Value],
-    row: ir.Value,
-    end: ir.Value,
+    place: tuple[ir.Value, ir.Value, ir.Value, ir.Value],
 ) -> None:
-    """Compute one block of C and finish it when its sum is complete."""
-    rows = smaller(builder, builder.sub(end, row), v["rows"])
+    """Compute one block of C and finish it when its sum is complete.
+
+    Given are its first row, where rows end, how many it has and the function for so many.
+    """
+    row, end, most, function = place
+    rows = smaller(builder, builder.sub(end, row), most)
     offset = builder.add(
         builder.mul(row, v["row_step"]), builder.mul(piece["term"], v["term_stride"])
     )
     left = one.address(builder, v["left"], offset)
-    place = builder.add(builder.mul(row, v["ldc"]), piece["column"])
-    c = one.address(builder, v["c"], place)
+    start = builder.add(builder.mul(row, v["ldc"]), piece["column"])
+    c = one.address(builder, v["c"], start)
     out = builder.select(piece["finished"], v["scratch"], c)
     ldo = builder.select(piece["finished"], v["columns"], v["ldc"])
     given = [
         *(left, v["row_stride"], v["term_stride"], piece["panel"], piece["stride"]),
         *(c, v["ldc"], out, ldo, piece["terms"], rows, piece["columns"], piece["from_zero"]),
     ]
-    call_pointer(builder, v["block"], BLOCK_PARAMETERS, given)
+    call_pointer(builder, function, BLOCK_PARAMETERS, given)
     with builder.if_then(piece["finished"]):
         given = [v["context"], v["scratch"], row, piece["column"], rows, piece["columns"]]
         call_pointer(builder, v["finish"], FINISH_PARAMETERS, given)

@@ -80,6 +80,9 @@ class Tiling:
     pack_a
         Copy the rows' part of a transposed A into strips first, so that the register block reads
         it straight through; needs a `row_block` that is a multiple of `rows`.
+    tail_rows
+        Rows of the smaller blocks that the last rows are cut into, as many as leave least of a
+        block empty: 32 rows are four blocks of six and two of four.  0 means no smaller blocks.
     """
 
     layout: Layout
@@ -89,6 +92,7 @@ class Tiling:
     k_block: int = 0
     row_block: int = 0
     pack_a: bool = False
+    tail_rows: int = 0
 
     @property
     def columns(self) -> int:

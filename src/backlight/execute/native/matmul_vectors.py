@@ -61,6 +61,11 @@ def smaller(builder: ir.IRBuilder, left: ir.Value, right: ir.Value) -> ir.Value:
     return builder.select(builder.icmp_signed("<", left, right), left, right)
 
 
+def larger(builder: ir.IRBuilder, left: ir.Value, right: ir.Value) -> ir.Value:
+    """Return the larger of two positions."""
+    return builder.select(builder.icmp_signed(">", left, right), left, right)
+
+
 def round_down(builder: ir.IRBuilder, value: ir.Value, step: int) -> ir.Value:
     """Return the largest multiple of `step` that is not above a value that is not negative."""
     known = fixed(value)
