@@ -13,16 +13,12 @@ from llvmlite import ir
 
 from backlight.errors import BacklightError
 from backlight.execute.native.engine import CompileError, compile_module
-from backlight.execute.native.kernels_library import Inner, link, used
+from backlight.execute.native.inner import Inner, link, used
 from backlight.execute.native.matmul import (
     PARAMETERS,
-    Block,
-    BlockEpilogue,
-    Epilogue,
     Layout,
     MatmulSpec,
     Part,
-    Place,
     Tiling,
     VectorUnit,
     choose,
@@ -31,7 +27,6 @@ from backlight.execute.native.matmul import (
     vector_unit,
     workspace_bytes,
 )
-from backlight.execute.native.matmul_vectors import index, loop
 
 SIZES = (0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 65)
 UNITS = (VectorUnit(512, 32), VectorUnit(256, 16), VectorUnit(128, 16), VectorUnit(128, 32))
@@ -46,7 +41,7 @@ class Product:
     tiling: Tiling
     call: object
 
-    def __call__(self, a, b, c, *, part: Part | None = None, extra: Sequence[int] = ()) -> None:
+    def __call__(self, a, b, c, *, part: Part | None = None) -> None:
         """Compute c from operands that are stored as the spec says."""
         (m, n), k = c.shape, a.shape[0] if self.spec.transpose_a else a.shape[1]
         part = part or Part(0, m, 0, n)
@@ -57,7 +52,6 @@ class Product:
             *(a.ctypes.data, strides[0], b.ctypes.data, strides[1], c.ctypes.data, strides[2]),
             *(n, k, part.row_begin, part.row_end, part.column_begin, part.column_end),
             workspace.array.ctypes.data,
-            *extra,
         )
         workspace.check()
 
@@ -79,27 +73,18 @@ class Guarded:
         assert (self.bytes[self.stop :] == self.MARK).all(), "written behind the buffer"
 
 
-def compiled(
-    spec: MatmulSpec, tiling: Tiling, epilogue: Epilogue | None = None, extra: Sequence = ()
-) -> Product:
-    return compiled_all([(spec, tiling)], epilogue, extra)[0]
+def compiled(spec: MatmulSpec, tiling: Tiling) -> Product:
+    return compiled_all([(spec, tiling)])[0]
 
 
-def compiled_all(
-    wanted: Sequence[tuple[MatmulSpec, Tiling]],
-    epilogue: Epilogue | None = None,
-    extra: Sequence = (),
-) -> list[Product]:
+def compiled_all(wanted: Sequence[tuple[MatmulSpec, Tiling]]) -> list[Product]:
     """Compile several products in one module, as a program does."""
     module = ir.Module()
-    names = [
-        emit_matmul(module, spec, tiling, epilogue=epilogue, linkage="external").name
-        for spec, tiling in wanted
-    ]
+    names = [emit_matmul(module, spec, tiling, linkage="external").name for spec, tiling in wanted]
     library = compile_module(module)
     address, size = ctypes.c_void_p, ctypes.c_int64
     types = [address if each in ("a", "b", "c", "workspace") else size for each in PARAMETERS]
-    signature = ctypes.CFUNCTYPE(None, *types, *extra)
+    signature = ctypes.CFUNCTYPE(None, *types)
     return [
         Product(spec, tiling, library.function(name, signature))
         for (spec, tiling), name in zip(wanted, names, strict=True)
@@ -261,115 +246,6 @@ def test_no_choice_changes_a_bit(dtype, transposes):
         np.testing.assert_array_equal(oddly, whole)
         kind = product.tiling.lanes if product.tiling.layout is Layout.DOT else 0
         np.testing.assert_array_equal(seen.setdefault(kind, whole), whole)
-
-
-def bias_and_relu() -> Epilogue:
-    """Return max(value + bias[column], 0)."""
-
-    def emit(builder, value, place: Place):
-        total = builder.fadd(value, place.load_row(builder, place.arguments[0]))
-        zero = place.vectors.zero
-        return builder.select(builder.fcmp_ordered(">", total, zero), total, zero)
-
-    return Epilogue(emit, (POINTER,))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("accumulate", [False, True])
-def test_bias_and_relu_in_the_epilogue(dtype, accumulate):
-    spec = MatmulSpec(dtype, transpose_b=True, accumulate=accumulate)
-    ways = [(spec, each) for each in tilings(spec, vector_unit())]
-    plain = compiled_all(ways)
-    for product, before in zip(
-        compiled_all(ways, bias_and_relu(), [ctypes.c_void_p]), plain, strict=True
-    ):
-        for m, n, k in [(1, 1, 3), (9, 33, 40), (13, 64, 16), (8, 10, 0), (0, 5, 5)]:
-            a, b = operands(spec, m, n, k)
-            bias = np.random.default_rng(1).standard_normal(n).astype(dtype)
-            guarded = Guarded((m, n), dtype)
-            guarded.array[...] = 0.25
-            want = guarded.array.copy()
-            product(a, b, guarded.array, extra=(bias.ctypes.data,))
-            before(a, b, want)
-            guarded.check()
-            np.testing.assert_array_equal(guarded.array, np.maximum(want + bias, 0))
-
-
-def test_an_epilogue_may_store_elsewhere_and_leave_c_alone():
-    """A gradient-descent step: w −= rate · gᵀx, without a buffer for the gradient."""
-
-    def emit(builder, value, place: Place):
-        weights, stride, rate = place.arguments
-        held = place.load(builder, weights, stride)
-        step = builder.fmul(place.vectors.splat(builder, rate), value)
-        place.store(builder, builder.fsub(held, step), weights, stride)
-
-    spec = MatmulSpec("float64", transpose_a=True, m=20, n=37)
-    epilogue = Epilogue(emit, (POINTER, ir.IntType(64), ir.DoubleType()))
-    product = compiled(
-        spec,
-        choose(spec, 20, 37, 8),
-        epilogue,
-        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_double],
-    )
-    g, x = operands(spec, 20, 37, 8)
-    weights = np.ones((20, 40))
-    untouched = np.full((20, 37), 7.0)
-    product(g, x, untouched, extra=(weights.ctypes.data, 40, 0.5))
-    np.testing.assert_allclose(weights[:, :37], 1 - 0.5 * g.T @ x, rtol=1e-13, atol=1e-13)
-    assert (weights[:, 37:] == 1).all()
-    assert (untouched == 7).all()
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_an_epilogue_of_blocks_writes_its_own_loops(dtype):
-    """w −= rate · gᵀx again, in loops over scalars, and C left alone."""
-    element = ir.DoubleType() if dtype == "float64" else ir.FloatType()
-
-    def emit(builder, block: Block):
-        (weights,) = block.arguments
-        with (
-            loop(builder, index(0), block.rows, 1, "i") as i,
-            loop(builder, index(0), block.columns, 1, "j") as j,
-        ):
-            source = builder.add(builder.mul(i, index(block.stride)), j)
-            row, column = builder.add(i, block.row), builder.add(j, block.column)
-            target = builder.add(builder.mul(row, block.ldc), column)
-            value, held = (
-                builder.gep(each, [place], source_etype=element)
-                for each, place in ((block.pointer, source), (weights, target))
-            )
-            step = builder.fmul(builder.load(value, typ=element), ir.Constant(element, 0.5))
-            builder.store(builder.fsub(builder.load(held, typ=element), step), held)
-
-    for spec in (MatmulSpec(dtype, transpose_a=True, ldc=37), MatmulSpec(dtype, transpose_b=True)):
-        for tiling in tilings(spec, vector_unit()):
-            product = compiled(spec, tiling, BlockEpilogue(emit, (POINTER,)), [ctypes.c_void_p])
-            a, b = operands(spec, 20, 37, 8)
-            weights = Guarded((20, 37), dtype)
-            weights.array[...] = 1
-            untouched = np.full((20, 37), 7.0, dtype)
-            product(a, b, untouched, extra=(weights.array.ctypes.data,))
-            weights.check()
-            want = 1 - 0.5 * np.asarray(exact(spec, a, b)[0])
-            tolerance = 100 * np.finfo(dtype).eps
-            np.testing.assert_allclose(weights.array, want, rtol=tolerance, atol=tolerance)
-            assert 0 < tiling.k_block < 8 or (untouched == 7).all()
-
-
-def test_an_epilogue_sees_rows():
-    def emit(builder, value, place: Place):
-        return builder.fmul(value, place.load_column(builder, place.arguments[0]))
-
-    spec = MatmulSpec("float32")
-    tiling = choose(spec, 9, 20, 5)
-    product = compiled(spec, tiling, Epilogue(emit, (POINTER,)), [ctypes.c_void_p])
-    a, b = operands(spec, 9, 20, 5)
-    scale = np.arange(9, dtype=np.float32)
-    c, plain = np.empty((9, 20), np.float32), np.empty((9, 20), np.float32)
-    product(a, b, c, extra=(scale.ctypes.data,))
-    compiled(spec, tiling)(a, b, plain)
-    np.testing.assert_array_equal(c, plain * scale[:, None])
 
 
 @pytest.mark.parametrize("transposes", TRANSPOSES, ids=lambda pair: "NT"[pair[0]] + "NT"[pair[1]])

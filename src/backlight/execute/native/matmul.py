@@ -1,15 +1,14 @@
 """Matrix products as LLVM code, placed into a module of the caller's.
 
 `emit_matmul` adds one function to a module: C (+)= op(A) · op(B) with explicit vectors, register
-blocks and packed panels where they pay, operands read where they lie, and the caller's epilogue
-applied before anything is stored.  It allocates nothing, and the order of every sum is fixed: the
-bits of C do not depend on the block, the cache blocking or how rows and columns are divided among
-threads (only `Layout.DOT` adds in another order, which also does not depend on the division).
+blocks and packed panels where they pay, and operands read where they lie.  It allocates nothing,
+and the order of every sum is fixed: the bits of C do not depend on the block, the cache blocking or
+how rows and columns are divided among threads (only `Layout.DOT` adds in another order, which also
+does not depend on the division).
 
 The parts: `matmul_spec` (what is asked for), `matmul_choose` (which tiling), `matmul_drive` (the
 loops), `matmul_block`, `matmul_dot` and `matmul_pack` (the inner functions), `kernels_library`
-(which keeps them compiled for all programs), `matmul_epilogue` (what happens before the store),
-`matmul_vectors` (vocabulary).
+(which keeps them compiled for all programs), `matmul_vectors` (vocabulary).
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from __future__ import annotations
 from llvmlite import ir
 
 from backlight.execute.native.engine import CompileError
-from backlight.execute.native.kernels_library import Inner, shared
+from backlight.execute.native.inner import Inner
+from backlight.execute.native.kernels_library import shared
 from backlight.execute.native.matmul_choose import (
     VectorUnit,
     choose,
@@ -26,15 +26,6 @@ from backlight.execute.native.matmul_choose import (
     workspace_bytes,
 )
 from backlight.execute.native.matmul_drive import way
-from backlight.execute.native.matmul_epilogue import (
-    Block,
-    BlockEpilogue,
-    Context,
-    Epilogue,
-    Place,
-    block_finishing,
-    finishing,
-)
 from backlight.execute.native.matmul_spec import Layout, MatmulSpec, Part, Tiling
 from backlight.execute.native.matmul_vectors import (
     INDEX,
@@ -46,14 +37,10 @@ from backlight.execute.native.matmul_vectors import (
 )
 
 __all__ = [
-    "Block",
-    "BlockEpilogue",
-    "Epilogue",
     "Layout",
     "MatmulSpec",
     "PARAMETERS",
     "Part",
-    "Place",
     "Tiling",
     "VectorUnit",
     "choose",
@@ -78,7 +65,7 @@ PARAMETERS = (
     "column_end",
     "workspace",
 )
-"""Parameters of an emitted function, in order, before those of the epilogue.
+"""Parameters of an emitted function, in order.
 
 `a`, `b`, `c` and `workspace` are pointers, the others 64-bit integers; strides are in elements.
 The rows and columns of C from begin to end are computed and nothing else is touched; for the whole
@@ -95,7 +82,6 @@ def emit_matmul(
     spec: MatmulSpec,
     tiling: Tiling | None = None,
     *,
-    epilogue: Epilogue | BlockEpilogue | None = None,
     name: str = "matmul",
     linkage: str = "internal",
 ) -> ir.Function:
@@ -112,9 +98,6 @@ def emit_matmul(
     tiling
         How to walk over it; `choose` decides when it is not given, which needs a spec whose sizes
         are all known.
-    epilogue
-        Code for each finished value, or block of values.  C, A and B may not overlap; what an
-        `Epilogue` reads or writes through its own arguments may be C.
     name
         The function's name, made unique.
     linkage
@@ -123,7 +106,7 @@ def emit_matmul(
     Returns
     -------
     llvmlite.ir.Function
-        It has the parameters `PARAMETERS` and then those of the epilogue, and no result.
+        It has the parameters `PARAMETERS` and no result.  C may not overlap A or B.
 
     Raises
     ------
@@ -156,11 +139,11 @@ def emit_matmul(
     _check(spec, tiling)
     element = ir.DoubleType() if spec.dtype == "float64" else ir.FloatType()
     types = [POINTER if each in _POINTERS else INDEX for each in PARAMETERS]
-    kind = ir.FunctionType(ir.VoidType(), [*types, *(epilogue.parameters if epilogue else ())])
+    kind = ir.FunctionType(ir.VoidType(), types)
     function = ir.Function(module, kind, module.get_unique_name(name))
     function.linkage = linkage
     function.attributes.add("nounwind")
-    values = dict(zip(PARAMETERS, function.args, strict=False))
+    values = dict(zip(PARAMETERS, function.args, strict=True))
     for each, value in values.items():
         value.name = each
     for each in ("lda", "ldb", "ldc", "n", "k"):
@@ -169,27 +152,14 @@ def emit_matmul(
             values[each] = index(known)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vectors = Vectors(module, element, tiling.lanes)
-    context: ir.Value = ir.Constant(POINTER, None)
-    finish = None
-    if epilogue is not None:
-        # The block of dot products has entries, not vectors.
-        held = Context(epilogue)
-        name = f"{function.name}.finish"
-        if isinstance(epilogue, BlockEpilogue):
-            finish = block_finishing(module, epilogue, tiling.columns, name, spec.ldc)
-        else:
-            whole = vectors.narrower(1) if tiling.layout is Layout.DOT else vectors
-            finish = finishing(whole, epilogue, tiling.columns, name, spec.ldc)
-        extra = function.args[len(PARAMETERS) :]
-        context = held.make(builder, [values["c"], values["ldc"], *extra])
-    fixed_part = way(module, _way(module, spec, tiling, finish))
-    _call_driver(builder, spec, tiling, vectors, values, (context, fixed_part))
+    fixed_part = way(module, _way(module, spec, tiling))
+    _call_driver(builder, spec, tiling, vectors, values, fixed_part)
     builder.ret_void()
     return function
 
 
 def _way(
-    module: ir.Module, spec: MatmulSpec, tiling: Tiling, finish: ir.Function | None
+    module: ir.Module, spec: MatmulSpec, tiling: Tiling
 ) -> dict[str, int | ir.Function | None]:
     """Return what is fixed about a product, its inner functions included."""
     bits = 8 * spec.itemsize
@@ -220,7 +190,6 @@ def _way(
         "tail": tail,
         "pack": pack,
         "pack_strips": inner("strips", tiling.lanes, tiling.rows) if tiling.pack_a else None,
-        "finish": finish,
     }
 
 
@@ -230,7 +199,7 @@ def _call_driver(
     tiling: Tiling,
     vectors: Vectors,
     values: dict[str, ir.Value],
-    rest: tuple[ir.Value, ir.Value],
+    fixed_part: ir.Value,
 ) -> None:
     one = index(1)
     strides = {"a": (values["lda"], one), "b": (values["ldb"], one)}
@@ -251,7 +220,7 @@ def _call_driver(
         [
             *(values["a"], *strides["a"], values["b"], *strides["b"]),
             *(values["c"], values["ldc"], values["k"], *span),
-            *(values["workspace"], strips, *rest),
+            *(values["workspace"], strips, fixed_part),
         ],
     )
 
@@ -266,9 +235,7 @@ def _check(spec: MatmulSpec, tiling: Tiling) -> None:
         if 1 not in (tiling.rows, tiling.vectors):
             raise CompileError("Layout.DOT needs a block of one row or of one column.")
     if tiling.tail_rows and (tiling.layout is Layout.DOT or tiling.pack_a):
-        raise CompileError(
-            "Smaller blocks cannot follow Layout.DOT or packed strips of A."
-        )
+        raise CompileError("Smaller blocks cannot follow Layout.DOT or packed strips of A.")
     if not 0 <= tiling.tail_rows < tiling.rows:
         raise CompileError("The last blocks must have fewer rows than the others.")
     if tiling.pack_a and not (spec.transpose_a and tiling.row_block):

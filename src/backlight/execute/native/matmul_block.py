@@ -28,14 +28,12 @@ PARAMETERS = (
     ("ldb", INDEX),
     ("c", POINTER),
     ("ldc", INDEX),
-    ("out", POINTER),
-    ("ldo", INDEX),
     ("terms", INDEX),
     ("rows", INDEX),
     ("columns", INDEX),
     ("from_zero", ir.IntType(1)),
 )
-"""Parameters of the function: out = (from_zero ? 0 : c) + Σ over `terms` of a · b.
+"""Parameters of the function: c = (from_zero ? 0 : c) + Σ over `terms` of a · b.
 
 Element (i, p) of op(A) is at a + i·row_stride + p·term_stride.  Of the block, `rows` rows and
 `columns` columns exist; what is outside is neither read nor written."""
@@ -52,9 +50,7 @@ def register_block(
         Whether rows of op(B) may end inside the block; a packed panel has whole vectors.
     """
     function = new_function(vectors.module, name, PARAMETERS)
-    (a, row_stride, term_stride, b, ldb, c, ldc, out, ldo, terms, exist, columns, from_zero) = (
-        function.args
-    )
+    a, row_stride, term_stride, b, ldb, c, ldc, terms, exist, columns, from_zero = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     last = builder.sub(exist, index(1))
     numbers = [smaller(builder, index(each), last) for each in range(rows)]
@@ -86,7 +82,7 @@ def register_block(
 
     for each in range(rows):
         with builder.if_then(builder.icmp_signed("<", index(each), exist), likely=True):
-            target = vectors.address(builder, out, builder.mul(index(each), ldo))
+            target = vectors.address(builder, c, builder.mul(index(each), ldc))
             for v, mask in enumerate(masks):
                 place = vectors.address(builder, target, index(v * vectors.lanes))
                 vectors.store(builder, results[each * count + v], place, mask)

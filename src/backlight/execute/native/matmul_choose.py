@@ -91,7 +91,7 @@ def choose(spec: MatmulSpec, m: int, n: int, k: int, unit: VectorUnit | None = N
     full = unit.bits // (8 * spec.itemsize)
     lanes = min(full, max(16 // spec.itemsize, 1 << (n - 1).bit_length() if n else 1))
     rows, vectors = _register_block(m, -(-n // lanes), unit)
-    dot = _dots(spec, m, n, k, full)
+    dot = _dots(spec, m, n, full)
     block = (rows, vectors, lanes)
     if dot is not None and 1.5 * _dot_work(m, n, k, full) < _panel_work(m, n, k, block):
         return dot
@@ -122,7 +122,7 @@ def _tail_rows(m: int, rows: int) -> int:
     return tail if saved > _TAIL_WORTH * m else 0
 
 
-def _dots(spec: MatmulSpec, m: int, n: int, k: int, lanes: int) -> Tiling | None:
+def _dots(spec: MatmulSpec, m: int, n: int, lanes: int) -> Tiling | None:
     if spec.transpose_a or not spec.transpose_b or min(m, n) > _FEW:
         return None
     return Tiling(Layout.DOT, lanes, 8, 1) if n <= m else Tiling(Layout.DOT, lanes, 1, 8)

@@ -30,10 +30,10 @@ def dot_block(vectors: Vectors, name: str, rows: int, columns: int) -> ir.Functi
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     if columns == 1:
         many, stride, single, count = v["a"], v["row_stride"], v["b"], v["rows"]
-        held_stride, out_stride = v["ldc"], v["ldo"]
+        apart = v["ldc"]
     else:
         many, stride, single, count = v["b"], v["ldb"], v["a"], v["columns"]
-        held_stride = out_stride = index(1)
+        apart = index(1)
     scratch = stack(builder, vectors, rows * columns)
     sums = _sums(builder, vectors, (many, stride, count), single, v["terms"], rows * columns)
     for each, value in enumerate(sums):
@@ -44,12 +44,9 @@ def dot_block(vectors: Vectors, name: str, rows: int, columns: int) -> ir.Functi
         total = vectors.total(
             builder, vectors.load(builder, _slot(builder, vectors, scratch, each))
         )
-        out = one.address(builder, v["out"], builder.mul(each, out_stride))
-        c = one.address(builder, v["c"], builder.mul(each, held_stride))
-        # Where the sum begins at zero, C may not even be there.
-        held = one.load(builder, builder.select(v["from_zero"], out, c))
-        both = builder.fadd(held, total)
-        one.store(builder, builder.select(v["from_zero"], total, both), out)
+        c = one.address(builder, v["c"], builder.mul(each, apart))
+        both = builder.fadd(one.load(builder, c), total)
+        one.store(builder, builder.select(v["from_zero"], total, both), c)
     builder.ret_void()
     return function
 

@@ -1,8 +1,8 @@
 """The loops of a matrix product around its inner functions: column blocks, pieces of the sum, rows.
 
 `driver` writes one function for all products of an element type.  It knows nothing of
-vectors: what it packs with, multiplies with and finishes with are functions that it is handed,
-because a nest of loops takes LLVM longer than the few instructions that differ.  The arrangement
+vectors: what it packs with and multiplies with are functions that it is handed, because a nest of
+loops takes LLVM longer than the few instructions that differ.  The arrangement
 is that of Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (ACM TOMS
 34(3), 2008).
 """
@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from llvmlite import ir
 
 from backlight.execute.native.matmul_block import PARAMETERS as BLOCK_PARAMETERS
-from backlight.execute.native.matmul_epilogue import FINISH_PARAMETERS
 from backlight.execute.native.matmul_pack import PARAMETERS as PACK_PARAMETERS
 from backlight.execute.native.matmul_pack import STRIP_PARAMETERS
 from backlight.execute.native.matmul_vectors import (
@@ -27,11 +26,7 @@ from backlight.execute.native.matmul_vectors import (
     loop,
     new_function,
     smaller,
-    stack,
 )
-
-BLOCK_BYTES = 4096
-"""The largest register block, in bytes of C."""
 
 PARAMETERS = (
     ("a", POINTER),
@@ -49,7 +44,6 @@ PARAMETERS = (
     ("column_end", INDEX),
     ("panel", POINTER),
     ("strips", POINTER),
-    ("context", POINTER),
     ("way", POINTER),
 )
 
@@ -64,11 +58,10 @@ WAY = (
     ("tail", POINTER),
     ("pack", POINTER),
     ("pack_strips", POINTER),
-    ("finish", POINTER),
 )
 """What is fixed about a product: the sizes of its register blocks, how it is cut, and the functions
-that compute a block and one of the last rows, pack a panel of op(B), pack strips of A and finish a
-block (null for none)."""
+that compute a block and one of the last rows, pack a panel of op(B) and pack strips of A (null for
+none)."""
 
 
 def way(module: ir.Module, values: Mapping[str, int | ir.Function | None]) -> ir.GlobalVariable:
@@ -107,11 +100,9 @@ def driver(vectors: Vectors, name: str) -> ir.Function:
 
 def _rows(builder: ir.IRBuilder, one: Vectors, v: dict[str, ir.Value]) -> None:
     """Go over the blocks of rows, pack the strips of each, and over its columns."""
-    v["scratch"] = stack(builder, one, BLOCK_BYTES // one.size)
     null = ir.Constant(POINTER, None)
     packed = builder.icmp_unsigned("!=", v["pack_strips"], null)
     v["packs"] = builder.icmp_unsigned("!=", v["pack"], null)
-    v["finishes"] = builder.icmp_unsigned("!=", v["finish"], null)
     v["replaces"] = builder.icmp_signed("==", v["accumulate"], index(0))
     v["row_stride"] = builder.select(packed, index(1), v["a_row"])
     v["row_step"] = builder.select(packed, v["k"], v["a_row"])
@@ -175,8 +166,6 @@ def _terms(
             "panel": builder.select(v["packs"], v["panel"], source),
             "stride": builder.select(v["packs"], v["columns"], ldb),
         }
-        is_last = builder.icmp_signed("==", builder.add(term, terms), v["k"])
-        piece["finished"] = builder.and_(v["finishes"], is_last)
         first = builder.icmp_signed("==", term, index(0))
         piece["from_zero"] = builder.and_(v["replaces"], first)
         begin, end = rows
@@ -194,7 +183,7 @@ def _block(
     piece: dict[str, ir.Value],
     place: tuple[ir.Value, ir.Value, ir.Value, ir.Value],
 ) -> None:
-    """Compute one block of C and finish it when its sum is complete.
+    """Compute one block of C.
 
     Given are its first row, where rows end, how many it has and the function for so many.
     """
@@ -206,13 +195,8 @@ def _block(
     left = one.address(builder, v["left"], offset)
     start = builder.add(builder.mul(row, v["ldc"]), piece["column"])
     c = one.address(builder, v["c"], start)
-    out = builder.select(piece["finished"], v["scratch"], c)
-    ldo = builder.select(piece["finished"], v["columns"], v["ldc"])
     given = [
         *(left, v["row_stride"], v["term_stride"], piece["panel"], piece["stride"]),
-        *(c, v["ldc"], out, ldo, piece["terms"], rows, piece["columns"], piece["from_zero"]),
+        *(c, v["ldc"], piece["terms"], rows, piece["columns"], piece["from_zero"]),
     ]
     call_pointer(builder, function, BLOCK_PARAMETERS, given)
-    with builder.if_then(piece["finished"]):
-        given = [v["context"], v["scratch"], row, piece["column"], rows, piece["columns"]]
-        call_pointer(builder, v["finish"], FINISH_PARAMETERS, given)
