@@ -79,7 +79,8 @@ class StepHistory:
         end = min(end, self._count)
         every = max(-(-(end - start) // max(most, 1)), 1)
         steps = range(start, max(end, start), every)
-        return {"from": start, "every": every, "step": list(steps), **self._listed(steps)}
+        listed = self._listed(steps)
+        return {"from": start, "end": end, "every": every, "step": list(steps), **listed}
 
     def _listed(self, steps: range) -> Json:
         made: Json = plain(

@@ -198,7 +198,8 @@ def _train(session: Session, request: Mapping[str, Any]) -> Json:
         speed = asking.number(request, "speed", above=0.0, most=1e6)
     worker = subject.worker
     if action == "start":
-        worker.go(asking.whole(request, "until", None), speed)
+        kept = speed if "speed" in request else worker.speed
+        worker.go(asking.whole(request, "until", None), kept)
     elif action == "pause":
         worker.pause()
     elif action == "step":

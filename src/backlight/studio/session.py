@@ -87,11 +87,17 @@ class Session:
 
     # ── what all pages see ───────────────────────────────────────────────────────────────────
 
+    def now(self) -> tuple[Subject, int]:
+        """Return what is open, and its number."""
+        with self._lock:
+            return self.subject, self.number
+
     def state(self) -> Json:
         """Return the state; see docs/studio-protocol.md."""
-        subject = self.subject
+        changes, (subject, number) = self.states, self.now()  # not fewer changes than are in it
         return {
-            "session": self.number,
+            "session": number,
+            "changes": changes,
             "subject": subject.to_dict(),
             "live": subject.live,
             "training": subject.training(),
@@ -101,14 +107,14 @@ class Session:
 
     def scalars(self, start: int = 0, end: int | None = None, most: int = HISTORY_LISTED) -> Json:
         """Return the history of the steps so far."""
-        subject = self.subject
+        subject, number = self.now()
         if isinstance(subject, RunSubject):
-            return {"session": self.number, **subject.scalars()}
+            return {"session": number, **subject.scalars()}
         if not isinstance(subject, LiveSubject):
-            return {"session": self.number, **NO_SCALARS}
+            return {"session": number, **NO_SCALARS}
         history = subject.trainer.history
         found = history.spread(start, len(history) if end is None else end, most)
-        return {"session": self.number, **found}
+        return {"session": number, **found}
 
     def tell(self, level: str, message: str) -> None:
         """Say a sentence on every page."""
@@ -119,13 +125,15 @@ class Session:
 
     def new_state(self) -> None:
         """Let every page have the state anew."""
-        self.states += 1
+        with self._lock:
+            self.states += 1
         self.changed()
 
     def _worker_changed(self, status: bool) -> None:
         if status:
-            self.states += 1
-        self.changed()
+            self.new_state()
+        else:
+            self.changed()
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────
 
@@ -137,6 +145,8 @@ class Session:
             self._traces.clear()
             if isinstance(subject, LiveSubject):
                 subject.trainer.breakpoints = self.breakpoints
+                if isinstance(old, LiveSubject):
+                    subject.worker.speed = old.worker.speed
         old.close()
         self.new_state()
         return self.state()
@@ -184,8 +194,7 @@ class Session:
 
     def at(self, given: object) -> tuple[Subject, int, At]:
         """Read which numbers are meant, and of which subject."""
-        with self._lock:
-            subject, number = self.subject, self.number
+        subject, number = self.now()
         self._look_after(subject)
         return subject, number, subject.resolved(read_at(given))
 
@@ -241,6 +250,7 @@ class Session:
 
 NO_SCALARS: Json = {
     "from": 0,
+    "end": 0,
     "every": 1,
     "step": [],
     "loss": [],

@@ -141,10 +141,8 @@ class Page:
     # ── pushes ───────────────────────────────────────────────────────────────────────────────
 
     async def _hello(self) -> None:
-        session = self.session
         self._mark()
         made = await self.loop.run_in_executor(self.light, self._greeting)
-        self._number = session.number
         await self._send_text(made)
 
     def _greeting(self) -> str:
@@ -163,11 +161,12 @@ class Page:
         )
 
     def _mark(self) -> None:
-        session, subject = self.session, self.session.subject
-        self._number, self._states = session.number, session.states
-        live = isinstance(subject, LiveSubject)
-        self._scalars = len(subject.trainer.history) if isinstance(subject, LiveSubject) else 0
-        self._frames = subject.worker.frames - 1 if isinstance(subject, LiveSubject) and live else 0
+        self._states = self.session.states
+        subject, self._number = self.session.now()
+        self._scalars = self._frames = 0
+        if isinstance(subject, LiveSubject):
+            self._scalars = len(subject.trainer.history)
+            self._frames = subject.worker.frames - 1
 
     async def _push(self) -> None:
         self.wake.set()
@@ -179,8 +178,8 @@ class Page:
             await asyncio.sleep(PUSH_SECONDS)
 
     def _news(self) -> list[Json]:
-        session, subject = self.session, self.session.subject
-        number = session.number
+        session = self.session
+        subject, number = session.now()
         found: list[Json] = []
         if number != self._number:
             self._number, self._scalars, self._frames = number, 0, 0

@@ -20,6 +20,7 @@ from backlight.nn.module import Module
 from backlight.record import Trace, record
 from backlight.report.outline import outline
 from backlight.report.payload import norm, plain
+from backlight.source import Location
 from backlight.studio.asking import At, Json
 from backlight.studio.config import Configuration
 from backlight.studio.replay import step_trace
@@ -78,6 +79,10 @@ class Subject(ABC):
         """Let go of what it holds."""
 
 
+FORMULA = Location("<formula>", 1, "")
+"""Where the leaves of a typed formula come from, as the formula's own values say."""
+
+
 class FormulaSubject(Subject):
     """A typed formula at values.
 
@@ -118,6 +123,8 @@ class FormulaSubject(Subject):
             name: param(value, name) if name in self.wrt else tensor(_floats(value), name)
             for name, value in self.at.items()
         }
+        for leaf in leaves.values():
+            leaf.site = FORMULA  # not the line of whatever thread makes them
         with quiet(), np.errstate(all="ignore"):
             loss = self.formula.evaluate(leaves)
         if loss.shape:
@@ -237,7 +244,7 @@ class LiveSubject(Subject):
 
     def trace(self, at: At) -> Trace:
         found: Trace = self.worker.do(lambda: self.trainer.trace(at.step, at.example))
-        return found
+        return found if self.chapter is None else self.chapter.located(found)
 
     def network(self, step: int | None) -> tuple[Any, Arrays]:
         return self.trainer.start.net, self.trainer.state_before(step).parameters

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import linecache
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import FunctionType, MappingProxyType
 
@@ -18,6 +18,9 @@ import numpy as np
 import backlight as bl
 from backlight import nn
 from backlight.data import Dataset
+from backlight.graph.node import Node
+from backlight.record import Trace
+from backlight.source import Location
 from backlight.studio.asking import Json
 from backlight.studio.task import Task
 from backlight.studio.training import Start
@@ -59,6 +62,28 @@ class Chapter:
         code = self.build.__code__.replace(co_filename=file, co_firstlineno=1)
         found: bl.Tensor = FunctionType(code, self.build.__globals__)()
         return found
+
+    def located(self, trace: Trace) -> Trace:
+        """Say of the values of the chapter that trains which line of it they are from.
+
+        Its steps are taken by the library, so that no frame of the stack says it.
+        """
+        if self.build is not None:
+            return trace
+        parts = (half_squared_error, accumulated_deltas)
+        text = "\n\n".join(inspect.getsource(each) for each in parts)
+        file = f"{accumulated_deltas.__name__}.py"
+        lines = text.splitlines(True)
+        linecache.cache[file] = (len(text), None, lines, file)
+
+        def place(node: Node) -> Location:
+            layers = next((each for each in _LINES if node.name.startswith(each)), "")
+            words, which = _LINES[layers]
+            found = [number for number, line in enumerate(lines, 1) if words in line]
+            return Location(file, found[which], "")
+
+        nodes = tuple(replace(each, location=place(each)) for each in trace.graph.nodes)
+        return replace(trace, graph=replace(trace.graph, nodes=nodes))
 
     def describe(self) -> Json:
         """Return what a list of the examples needs."""
@@ -156,6 +181,19 @@ def accumulated_deltas(seed: int = 1) -> Start:
         metrics=("mean_absolute_error",),
     )
 
+
+# What a value's name begins with → words of its line, and which of the lines with them it is.
+_LINES: Mapping[str, tuple[str, int]] = MappingProxyType(
+    {
+        "layers.0": ("nn.Linear(", 0),
+        "layers.1": ("nn.Sigmoid(", 0),
+        "layers.2": ("nn.Linear(", 1),
+        "layers.3": ("nn.Sigmoid(", 1),
+        "X": ("patterns = ", 0),
+        "y": ("labels = ", 0),
+        "": ("return bl.sum(", 0),
+    }
+)
 
 CHAPTERS: Mapping[str, Chapter] = MappingProxyType(
     {

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("starlette", reason="the extra 'studio' is not installed")
 pytest.importorskip("playwright", reason="PLAYWRIGHT IS MISSING: no browser test ran")
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from tests.studio.browser.controls import WATCH, note
 from tests.studio.browser.looking import open_chapter
 
@@ -34,7 +34,9 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-TIMEOUT = 8000
+TIMEOUT = 20_000
+"""Milliseconds: much longer than anything takes, because tests share their machine."""
+expect.set_options(timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,18 @@ def open_chapter(page: Page, name: str) -> None:
     page.locator("#graph-panel").focus()
 
 
+def menu(page: Page, name: str) -> None:
+    """Open a menu of the header."""
+    page.locator(".menu > button", has_text=name).click()
+
+
+def open_live(page: Page, data: str) -> None:
+    """Start a live training on a data set."""
+    menu(page, "Data")
+    page.locator(".choice", has_text=data).click()
+    expect(page.locator(".subject")).to_contain_text(data)
+
+
 def until(page: Page, condition: Callable[[], bool], seconds: float = 20) -> None:
     """Wait until something holds."""
     end = time.monotonic() + seconds

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
-from tests.studio.browser.looking import heading_number, open_chapter, until
+from tests.studio.browser.looking import heading_number, menu, open_chapter, open_live, until
 
 import backlight as bl
 from backlight import nn
@@ -23,21 +21,9 @@ GOOD = "size,weight,kind\n" + "".join(
 )
 
 
-def menu(page: Page, name: str) -> None:
-    """Open a menu of the header."""
-    page.locator(".menu > button", has_text=name).click()
-
-
 def clipboard(page: Page) -> str:
     """What was copied last."""
     return str(page.evaluate("navigator.clipboard.readText()"))
-
-
-def open_live(page: Page, data: str) -> None:
-    """Start a live training on a data set."""
-    menu(page, "Data")
-    page.locator(".choice", has_text=data).click()
-    expect(page.locator(".subject")).to_contain_text(data)
 
 
 def test_a_csv_becomes_a_data_set_and_something_else_a_sentence(studio: Page) -> None:
@@ -92,39 +78,6 @@ def test_settings_of_data_and_model(studio: Page) -> None:
     studio.keyboard.press("Escape")
     for each in studio.locator(".notice button").all():
         each.click()
-
-
-class Slow(Session):
-    """A studio that takes its time to build what was configured."""
-
-    def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        if request.get("do") == "configure":
-            time.sleep(0.4)
-        return super().handle(request)
-
-
-def test_settings_show_what_was_asked_for_while_the_studio_works(
-    page: Page, serve: Callable[..., Running], tmp_path: Path
-) -> None:
-    page.goto(serve(Slow(folder=tmp_path)).url)
-    open_live(page, "moons")
-    menu(page, "Model")
-    settings = page.locator("#menu-model")
-    biases, dropout = settings.get_by_label("biases"), settings.get_by_label("dropout")
-    dropout.fill("0.1")
-    dropout.press("Enter")
-    settings.get_by_label("activation").select_option("relu")
-    biases.uncheck()
-    for _ in range(10):  # while the answers to the three arrive
-        assert not biases.is_checked()
-        assert settings.get_by_label("activation").input_value() == "relu"
-        assert dropout.input_value() == "0.1"
-        page.wait_for_timeout(150)
-    # What is refused goes back to what holds.
-    dropout.fill("7")
-    dropout.press("Enter")
-    expect(page.locator(".notice.error")).to_be_visible()
-    expect(dropout).to_have_value("0.1")
 
 
 def test_chart_and_panels(studio: Page) -> None:

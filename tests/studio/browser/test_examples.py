@@ -9,6 +9,7 @@ from tests.studio.browser.looking import (
     choose,
     every_status,
     heading_number,
+    number,
     open_chapter,
     status,
     step_until,
@@ -41,7 +42,6 @@ def test_gradient_descent_steps_go_towards_two(studio: Page) -> None:
     for before, gradient in ((1.0, -2.0), (1.2, -1.6), (1.36, -1.28)):
         field.fill(str(before))
         field.press("Enter")
-        studio.wait_for_timeout(150)
         studio.keyboard.press("Tab")
         studio.locator("#graph-panel").focus()
         studio.keyboard.press("End")
@@ -128,6 +128,8 @@ def test_the_fourth_learns_while_one_watches(studio: Page) -> None:
     expect(panel.get_by_role("button", name="Start")).to_be_visible()
     cells = studio.locator(".prediction tbody td:last-child")
     expect(cells).to_have_count(4)
-    studio.wait_for_timeout(300)
-    assert [round(float(each)) for each in cells.all_inner_texts()] == [0, 1, 1, 0]
+    until(
+        studio,
+        lambda: [round(number(each)) for each in cells.all_inner_texts()] == [0, 1, 1, 0],
+    )
     assert status(studio)

@@ -1,13 +1,13 @@
 // What the page does with the server: opening, fetching the numbers, what-ifs, training.
 
 import { batch } from "./vendor/preact-signals/signals.js";
+import { emptyScalars, joined, readScalars } from "./history.js";
 import { Report, Socket } from "./socket.js";
 import {
   asking,
   at,
   catalogue,
   connection,
-  emptyScalars,
   frame,
   loading,
   notify,
@@ -20,7 +20,7 @@ import {
   selectNamed,
   server,
   showTrace,
-  speed,
+  shown,
   trace,
   traceProblem,
   tour,
@@ -30,7 +30,8 @@ import { startTour } from "./tour-store.js";
 
 let link = null;
 let session = null;
-let pendingWhere = null;
+let changes = -1;
+let pending = null; // what is being opened: {what, where, withTour}
 let pendingAddress = null;
 
 /** Connect, or read the report in the page. */
@@ -63,12 +64,14 @@ function hello(data) {
   batch(() => {
     catalogue.value = data.catalogue;
     server.value = data.state;
-    scalars.value = { ...emptyScalars(), ...data.scalars };
+    scalars.value = readScalars(data.scalars);
   });
   const first = session === null;
+  if (!first) shown.value = { ...shown.value, session: -1 }; // perhaps another server: until its numbers are here
   const other =
     !first && (data.state?.session !== session || data.state?.subject?.kind !== before?.subject?.kind);
   session = data.state?.session ?? 0;
+  changes = data.state?.changes ?? 0;
   if (other) forget();
   if (first && pendingAddress && !offline.value && openFromAddress(pendingAddress)) return;
   if (first && offline.value)
@@ -91,18 +94,18 @@ function firstWhere() {
 }
 
 /** Open what a link names, when the server shows something else. */
-function openFromAddress(wanted) {
+function openFromAddress(address) {
   const subject = server.value?.subject ?? {};
   let what = null;
-  if (wanted.chapter && !(subject.kind === "example" && subject.name === wanted.chapter))
-    what = { kind: "example", name: wanted.chapter };
-  if (wanted.run && !(subject.kind === "run" && subject.path === wanted.run))
-    what = { kind: "run", path: wanted.run };
-  if (wanted.formula && !(subject.kind === "formula" && subject.text === wanted.formula)) {
-    what = { kind: "formula", text: wanted.formula, at: readJson(wanted.at) };
+  if (address.chapter && !(subject.kind === "example" && subject.name === address.chapter))
+    what = { kind: "example", name: address.chapter };
+  if (address.run && !(subject.kind === "run" && subject.path === address.run))
+    what = { kind: "run", path: address.run };
+  if (address.formula && !(subject.kind === "formula" && subject.text === address.formula)) {
+    what = { kind: "formula", text: address.formula, at: readJson(address.at) };
   }
   if (!what) return false;
-  open(what, wanted.moment === undefined ? null : Number(wanted.moment));
+  open(what, address.moment === undefined ? null : Number(address.moment));
   return true;
 }
 
@@ -125,10 +128,12 @@ function forget() {
   });
 }
 
+/** A state, pushed or answered; one that was written before the one on the screen says nothing new. */
 function stateChanged(state) {
-  if (session !== null && state.session < session) return; // said before the answer that is here already
   const opened = state.session !== session;
+  if (session !== null && (opened ? state.session < session : (state.changes ?? 0) <= changes)) return;
   session = state.session;
+  changes = state.changes ?? 0;
   batch(() => {
     server.value = state;
     if (opened) {
@@ -137,56 +142,51 @@ function stateChanged(state) {
       if (state.subject?.kind !== "example" && tour.value.open) tour.value = { ...tour.value, open: false };
     }
   });
-  if (opened) refresh(pendingWhere ?? firstWhere());
+  if (opened && state.subject?.kind === "run") loadScalars();
+  if (opened) refresh((expected(state.subject) ? pending.where : null) ?? firstWhere());
   else if (!state.training?.running) refreshSoon("keep");
 }
 
+let waiting = null; // the pushes that came while the whole history was on its way
+
 function scalarsArrived(data) {
   if (data.session !== session) return;
-  const now = scalars.value;
-  const expected = now.step.length ? now.step.at(-1) + 1 : 0;
-  if (data.from > expected && now.step.length) {
-    loadScalars();
+  if (waiting) {
+    waiting.push(data);
     return;
   }
-  const skip = Math.max(0, expected - data.from);
-  const steps = data.loss.map((_, k) => data.from + k).slice(skip);
-  if (!steps.length) return;
-  const join = (name) => (now[name] ?? []).concat((data[name] ?? []).slice(skip));
-  const metrics = { ...now.metrics };
-  for (const [name, list] of Object.entries(data.metrics ?? {}))
-    metrics[name] = (metrics[name] ?? []).concat(list.slice(skip));
-  scalars.value = {
-    ...now,
-    step: now.step.concat(steps),
-    loss: join("loss"),
-    gradient_norm: join("gradient_norm"),
-    learning_rate: join("learning_rate"),
-    metrics,
-  };
+  const found = joined(scalars.value, data);
+  if (found) scalars.value = found;
+  else loadScalars(data);
 }
 
-/** Fetch the whole history again. */
-export async function loadScalars() {
+/** Fetch the whole history again, and join what was pushed meanwhile. */
+async function loadScalars(...pushed) {
+  waiting = pushed;
+  let pushes = [];
   try {
     const answer = await ask("scalars", { most: 4000 });
-    if (answer.session === session) scalars.value = { ...emptyScalars(), ...answer };
+    if (answer.session === session) scalars.value = readScalars(answer);
+    pushes = waiting;
   } catch (error) {
     complain(error);
   }
+  waiting = null;
+  pushes.forEach(scalarsArrived);
 }
 
 function frameArrived(data) {
   if (data.session !== session) return;
   frame.value = data;
   const state = server.value;
-  if (state?.training) {
+  if (state?.training && data.step >= state.training.step) {
     server.value = {
       ...state,
       training: { ...state.training, step: data.step, epoch: data.epoch, loss: data.loss },
     };
   }
-  if (data.prediction && at.value.step === null) prediction.value = data.prediction;
+  if (data.prediction && at.value.step === null)
+    prediction.value = { session: data.session, ...data.prediction };
   if (at.value.step === null) refreshSoon("keep", 220);
 }
 
@@ -201,8 +201,8 @@ export function complain(error) {
 }
 
 let timer = null;
-let refreshing = false;
-let again = null;
+let refreshing = null;
+let next = null;
 
 function refreshSoon(where, wait = 60) {
   if (timer) return;
@@ -213,35 +213,52 @@ function refreshSoon(where, wait = 60) {
 }
 
 /** Fetch the trace, the outline and the prediction for what is looked at. One at a time, latest wins. */
-export async function refresh(where = "keep") {
-  if (refreshing) {
-    again = again && again !== "keep" ? again : where;
-    return;
-  }
-  refreshing = true;
+export function refresh(where = "keep") {
+  next = next !== null && next !== "keep" ? next : where;
+  refreshing ??= fetchLatest().finally(() => (refreshing = null));
+  return refreshing;
+}
+
+async function fetchLatest() {
   loading.value = true;
-  const wanted = { ...at.value };
+  while (next !== null) {
+    const where = next;
+    next = null;
+    await fetchTrace(where);
+  }
+  loading.value = false;
+}
+
+async function fetchTrace(where) {
+  const asked = { ...at.value };
+  const about = session;
   try {
-    const answer = await ask("trace", { at: wanted });
-    if (answer.session === undefined || answer.session === session) {
-      batch(() => {
-        showTrace(answer.trace, where);
-        if (answer.folds?.too_large) traceProblem.value = answer.folds.too_large;
-        if (pendingAddress?.node) selectNamed(pendingAddress.node);
-      });
+    const answer = await ask("trace", { at: asked });
+    if (!fresh(answer)) return;
+    batch(() => {
+      const named = shown.value.subject?.name;
+      shown.value = { session, subject: server.value?.subject ?? null, at: answer.at ?? asked };
+      showTrace(answer.trace, where);
+      if (answer.folds?.too_large) traceProblem.value = answer.folds.too_large;
+      if (pendingAddress?.node) selectNamed(pendingAddress.node);
+      if (named !== undefined && named !== shown.value.subject?.name) tour.value = { ...tour.value, moment: 0 };
       afterOpening();
-      refreshPanels(wanted);
-    }
+    });
+    refreshPanels(asked);
   } catch (error) {
     complain(error);
+    if (about === session && shown.value.session !== session) nothingToShow(error);
   }
-  refreshing = false;
-  loading.value = false;
-  if (again !== null) {
-    const next = again;
-    again = null;
-    refresh(next);
-  }
+}
+
+/** What was opened has no numbers: those of what was open before do not stay under its name. */
+function nothingToShow(error) {
+  batch(() => {
+    shown.value = { session, subject: server.value?.subject ?? null, at: null };
+    trace.value = null;
+    traceProblem.value = error.message;
+  });
+  refreshPanels({ ...at.value });
 }
 
 function afterOpening() {
@@ -255,16 +272,37 @@ function afterOpening() {
     startTour(0);
   } else if (pendingAddress?.tour !== undefined) startTour(Number(pendingAddress.tour), false);
   pendingAddress = null;
-  pendingWhere = null;
+  if (!expected(shown.value.subject)) return;
+  if (pending.withTour) startTour(0);
+  pending = null;
 }
 
-async function refreshPanels(wanted) {
+/** Whether a subject is what was asked for last; what was asked for before may come in between. */
+function expected(subject) {
+  const { kind, name } = pending?.what ?? {};
+  return Boolean(pending) && subject?.kind === kind && (kind !== "example" || subject.name === name);
+}
+
+let panels = 0;
+
+/** The panels beside the graph; an answer that another has overtaken is not shown. */
+async function refreshPanels(asked) {
+  const number = ++panels;
   const [outline, predicted] = await Promise.allSettled([
-    ask("outline", { at: wanted }),
-    ask("prediction", { at: wanted }),
+    ask("outline", { at: asked }),
+    ask("prediction", { at: asked }),
   ]);
+  if (number !== panels) return;
   if (outline.status === "fulfilled" && fresh(outline.value)) outlineAnswer.value = outline.value;
-  if (predicted.status === "fulfilled" && fresh(predicted.value)) prediction.value = predicted.value;
+  if (predicted.status === "rejected") prediction.value ??= { kind: "none" };
+  else if (fresh(predicted.value) && timely(predicted.value, asked.step)) prediction.value = predicted.value;
+}
+
+/** Whether a prediction is of the step that is looked at; a frame may have brought a newer one. */
+function timely(answer, step) {
+  if (at.value.step !== step) return false;
+  const before = prediction.value;
+  return step !== null || !(before?.session === answer.session && before.step > answer.step);
 }
 
 /** Whether an answer is about what is open now. */
@@ -272,17 +310,17 @@ export function fresh(answer) {
   return answer && (answer.session === undefined || answer.session === session);
 }
 
-/** Open a formula, an example, a run or a live training. Gives whether it worked. */
-export async function open(what, where = null) {
-  pendingWhere = where;
+/** Open a formula, an example, a run or a live training, perhaps with the tour. Gives whether it worked. */
+export async function open(what, where = null, withTour = false) {
+  const own = (pending = { what, where, withTour });
   try {
-    const state = await ask("open", { what });
-    if (state.session !== session || !trace.value) stateChanged(state);
+    stateChanged(await ask("open", { what }));
+    await refreshing;
     return true;
   } catch (error) {
-    pendingWhere = null;
+    if (pending === own) pending = null;
     complain(error);
-    if (!trace.value) refresh("start");
+    if (!trace.value) refresh(firstWhere());
     return false;
   }
 }
@@ -305,6 +343,7 @@ export function goToExample(row) {
 
 /** What if an entry of a leaf were another number? */
 export function edit(node, index, value) {
+  if (shown.value.session !== session && shown.value.session !== null) return undefined; // it is about to go
   const same = (each) => each.node === node && String(each.index) === String(index);
   const edits = at.value.edits.filter((each) => !same(each)).concat([{ node, index, value }]);
   at.value = { ...at.value, edits };
@@ -317,37 +356,42 @@ export function clearEdits() {
   return refresh("keep");
 }
 
-/** Training: start, pause, step, reset, speed. The new state is pushed; an answer may be older than it. */
-export async function train(action, fields = {}) {
+/** Settings that were asked for show what is wanted until they hold, or are refused. */
+async function want(fields, send) {
+  wanted.value = { ...wanted.value, ...fields };
   try {
-    if (action !== "pause" && at.value.step !== null) at.value = { ...at.value, step: null };
-    await ask("train", { action, ...fields });
+    stateChanged(await send());
+    return true;
   } catch (error) {
     complain(error);
-  }
-}
-
-/** Change the configuration of a live training; until it holds, the fields show what is wanted. */
-export async function configure(config) {
-  wanted.value = { ...wanted.value, ...config };
-  try {
-    const state = await ask("configure", { config });
-    if (state.session !== session) stateChanged(state);
-    else server.value = state;
-  } catch (error) {
-    complain(error);
+    return false;
   } finally {
-    const left = Object.entries(wanted.value).filter(([name, value]) => config[name] !== value);
+    const left = Object.entries(wanted.value).filter(([name, value]) => fields[name] !== value);
     wanted.value = Object.fromEntries(left);
   }
 }
 
-export async function setBreakpoints(breakpoints) {
-  try {
-    await ask("breakpoints", { breakpoints });
-  } catch (error) {
-    complain(error);
-  }
+/** Training: start, pause, step, reset, speed. */
+export function train(action, fields = {}) {
+  if (action !== "pause" && action !== "speed" && at.value.step !== null)
+    at.value = { ...at.value, step: null };
+  return want(fields.speed === undefined ? {} : { speed: fields.speed }, () =>
+    ask("train", { action, ...fields }),
+  );
+}
+
+/** Change the configuration of a live training; another subject first becomes one. */
+export function configure(config) {
+  return want(config, () =>
+    server.value?.subject?.kind === "live"
+      ? ask("configure", { config })
+      : ask("open", { what: { kind: "live", config: { ...catalogue.value.config, ...wanted.value } } }),
+  );
+}
+
+/** Replace the breakpoints. Gives whether they were taken. */
+export function setBreakpoints(breakpoints) {
+  return want({}, () => ask("breakpoints", { breakpoints }));
 }
 
 /** Send a CSV; gives its description, or null after saying why not. */

@@ -20,6 +20,7 @@ import {
   asking,
   at,
   changeDetail,
+  connection,
   cursor,
   detail,
   direction,
@@ -43,7 +44,10 @@ import { plural } from "./numbers.js";
 
 export function App() {
   const live = Boolean(server.value?.training) || scalars.value.loss.length > 0;
-  const predicts = prediction.value && prediction.value.kind !== "none";
+  const predicts = prediction.value
+    ? prediction.value.kind !== "none"
+    : Boolean(server.value?.task) && asking.value && connection.value === "open";
+  const drawn = view.value === "graph" && !trace.value?.partial;
   const shut = (name, there) => !there || collapsed.value.has(name);
   const low = shut("example", true) && shut("loss", live) && shut("prediction", predicts);
   const classes = [
@@ -70,12 +74,12 @@ export function App() {
         }
         <div class="stage">${
           !trace.value
-            ? html`<p class="opening">${loading.value ? "Fetching the numbers …" : "Nothing is open yet."}</p>`
-            : view.value === "graph"
+            ? html`<p class="opening">${loading.value ? "Fetching the numbers …" : traceProblem.value ? "" : "Nothing is open yet."}</p>`
+            : drawn
               ? html`<${Graph} />`
               : html`<${Table} />`
         }
-          ${trace.value && view.value === "graph" && html`<${Zoom} />`}</div>
+          ${trace.value && drawn && html`<${Zoom} />`}</div>
         <${Now} />
       </section>
       <${Explain} />

@@ -260,5 +260,11 @@ export function measureLink(trace, link, direction) {
   }
   const plan = cellPlan(lines[0].edge.contribution?.shape ?? [], 56, 48, false);
   if (!plan) return { width: 60, height: 24, lines, plan: null };
-  return { width: Math.max(plan.width, 40) + 10, height: plan.height + 10, lines, plan };
+  const listed = Boolean(lines[0].edge.contribution?.data);
+  return {
+    width: Math.max(plan.width, listed ? 40 : 92) + 10,
+    height: Math.max(plan.height, listed ? 0 : 34) + 10,
+    lines,
+    plan,
+  };
 }

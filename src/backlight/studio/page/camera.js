@@ -74,12 +74,12 @@ export function moveWithCamera(element) {
   });
 }
 
-/** Of a large graph only what is in the window and beside it needs its details. */
+/** Of a large graph only what is in the window and beside it needs its details; from far away, names do. */
 function look() {
   const { x, y, k } = camera.peek();
   const many = (placed.value?.folded.boxes.length ?? 0) > MANY;
   const before = seen.peek();
-  if (!many || !room.width) {
+  if (!room.width || (!many && k >= ILLEGIBLE)) {
     if (before) seen.value = null;
     return;
   }

@@ -7,7 +7,7 @@ import { brief, format, shapeText } from "./numbers.js";
 
 const WIDEST = 132;
 const HIGHEST = 84;
-const CELL_WIDTH = 52;
+const CELL_WIDTH = 58;
 const CELL_HEIGHT = 18;
 
 /** How an array of a shape is drawn: rows, columns, the size of a cell, and whether as numbers. */

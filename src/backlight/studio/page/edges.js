@@ -62,9 +62,11 @@ function EdgeLabel({ link, shape, arrived, now }) {
     const contribution =
       shown.find((line) => line.index === now?.edge)?.edge.contribution ?? shown[0].edge.contribution;
     if (!link.plan || !contribution) return null;
+    const [w, h] = contribution.data
+      ? [link.plan.width, link.plan.height]
+      : [Math.max(link.plan.width, 92), Math.max(link.plan.height, 34)];
     return html`<g class="edge-label"><rect class="edge-back" x=${left} y=${top} width=${width - 6} height=${height - 4} rx="4" />
-      <${Cells} array=${contribution} plan=${link.plan} tone="gradient"
-        x=${shape.x - link.plan.width / 2} y=${shape.y - link.plan.height / 2} /></g>`;
+      <${Cells} array=${contribution} plan=${link.plan} tone="gradient" x=${shape.x - w / 2} y=${shape.y - h / 2} /></g>`;
   }
   return html`<g class="edge-label">
     <rect class="edge-back" x=${left} y=${top} width=${width - 6} height=${shown.length * 32} rx="4" />

@@ -65,10 +65,9 @@ function imageShape(node) {
 
 function Entry({ node, flat }) {
   const index = coordinates(flat, node.shape);
-  const value = node.value.data[flat];
-  const changed = at.value.edits.some(
-    (each) => each.node === node.name && String(each.index) === String(index),
-  );
+  const own = (each) => each.node === node.name && String(each.index) === String(index);
+  const changed = at.value.edits.find(own);
+  const value = changed ? changed.value : node.value.data[flat]; // what was typed, also before its answer
   const label = index.length ? `${node.name}[${index.join(", ")}]` : node.name;
   if (!asking.value)
     return html`<span class="entry-value" title=${label}>${String(Number(value.toPrecision(7)))}</span>`;

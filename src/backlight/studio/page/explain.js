@@ -8,6 +8,7 @@ import { contractTerms, contributions, gradientState } from "./stepping.js";
 import { coordinates, entryOf, flatOf } from "./trace.js";
 import { equation, math, mo, partial, parts } from "./math.js";
 import { Still } from "./still.js";
+import { Typed } from "./typed.js";
 import { copy } from "./export.js";
 import { explainable } from "./actions.js";
 import { plugged } from "./now.js";
@@ -21,6 +22,8 @@ import {
   select,
   selectNamed,
   selection,
+  shown,
+  subject,
   trace,
 } from "./store.js";
 
@@ -78,7 +81,7 @@ function EntryPicker({ node, entry }) {
     ${
       index
         ? node.shape.map(
-            (size, axis) => html`<input key=${axis} type="number" min="0" max=${size - 1} value=${index[axis]}
+            (size, axis) => html`<${Typed} key=${axis} type="number" min="0" max=${size - 1} value=${index[axis]}
         aria-label=${`Index ${axis} of ${size}`} onChange=${(event) => change(axis, Number(event.target.value))} />`,
           )
         : null
@@ -216,6 +219,7 @@ function Derivation({ node }) {
   const { state } = gradientState(current, plan.value, node.index, cursor.value);
   return html`<details class="derivation" open=${state === "complete"} key=${state === "complete" ? "open" : "closed"}>
     <summary><h3>The whole derivation</h3></summary>
+    ${late(answer) && html`<p class="muted small of-step">of step ${answer.at.step}; the numbers above have gone on</p>`}
     <${Badge} numeric=${answer.numeric} text=${answer.badge} />
     <${Still} found=${answer} draw=${() => sections(answer)} />
     <${Paths} derivation=${answer.derivation} />
@@ -225,6 +229,12 @@ function Derivation({ node }) {
       <button type="button" class="quiet small" onClick=${() => copy(JSON.stringify(answer.derivation, null, 2), "JSON")}>copy JSON</button>
       <button type="button" class="quiet small" onClick=${() => copy(answer.text, "text")}>copy text</button>
     </div></details>`;
+}
+
+/** Whether a derivation is of an earlier step than what is on the screen: it takes longer while training runs. */
+function late({ at }) {
+  const now = shown.value.at?.step;
+  return typeof now === "number" && typeof at?.step === "number" && at.step !== now;
 }
 
 /** The parts of a derivation: they do not change from moment to moment. */
@@ -260,7 +270,7 @@ function Section({ section }) {
       section.equations ?? []
     ).map(
       (each, k) => html`<div key=${k} class="equation">
-      ${each.mathml ? equation(each.mathml, section.stacked || (each.text ?? "").length > 40) : each.text}${each.remark && html` <small class="muted">${each.remark}</small>`}</div>`,
+      ${each.mathml ? equation(each.mathml, section.stacked || (each.text ?? "").length > 34) : each.text}${each.remark && html` <small class="muted">${each.remark}</small>`}</div>`,
     )}</div></div>`;
 }
 
@@ -288,6 +298,8 @@ function Paths({ derivation }) {
 function Source({ node }) {
   const place = node.location;
   if (!place || !place.line) return null;
+  if (subject.value?.kind === "formula")
+    return html`<h3>Source</h3><p class="source"><span class="muted">the formula</span><code>${subject.value.text}</code></p>`;
   return html`<h3>Source</h3><p class="source"><span class="muted">${place.file.split("/").pop()}:${place.line}</span>
     ${place.text && html`<code>${place.text.trim()}</code>`}</p>`;
 }

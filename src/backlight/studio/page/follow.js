@@ -1,6 +1,6 @@
 // What goes on by itself: playing, the explanation and the entries that follow the selection.
 
-import { effect } from "./vendor/preact-signals/signals.js";
+import { effect, untracked } from "./vendor/preact-signals/signals.js";
 import { ask, fresh, goToStep, train } from "./actions.js";
 import {
   asking,
@@ -11,20 +11,24 @@ import {
   playing,
   selection,
   server,
+  shown,
   speed,
   stepBy,
+  subject,
+  tour,
   trace,
   unit,
 } from "./store.js";
+import { sentencesOf, showSentence } from "./tour-store.js";
 
 /** Begin to follow. */
 export function followAlong() {
   playAlong();
   explainAlong();
   fetchAlong();
+  tourAlong();
 }
 
-let asked = 0;
 const LARGEST_FETCH = 65536;
 
 /** Fetch the entries of a selected node whose arrays came summarised. */
@@ -43,7 +47,13 @@ function fetchAlong() {
 async function fetchEntries(current, node, missing) {
   const found = await Promise.allSettled(
     missing.map((what) =>
-      ask("entries", { at: at.peek(), node: node.name, what, start: 0, count: LARGEST_FETCH }),
+      ask("entries", {
+        at: shown.peek().at ?? at.peek(),
+        node: node.position ?? node.index,
+        what,
+        start: 0,
+        count: LARGEST_FETCH,
+      }),
     ),
   );
   if (trace.peek() !== current) return;
@@ -87,34 +97,69 @@ export async function stepBatch(sign) {
   batching = false;
 }
 
-/** The explanation follows the selection and the numbers. */
+let explaining = false;
+let wanted = null;
+
+/** The explanation follows the selection and the numbers: those that are shown, one at a time. */
 function explainAlong() {
   let wait = null;
   effect(() => {
     const current = trace.value;
     const { node, entry } = selection.value;
-    clearTimeout(wait);
-    if (!current || node === null || !current.nodes[node]) return;
+    if (!current || node === null || !current.nodes[node]) {
+      wanted = null;
+      return;
+    }
     const target = current.target(node, entry);
-    const where = { ...at.peek() };
+    const { session, at: where } = shown.peek();
+    const other = wanted?.target !== target || wanted.session !== session;
+    wanted = { target, session, at: where ?? at.peek(), known: Boolean(current.nodes[node].gradient) };
     if (explanation.peek().target !== target) explanation.value = { status: "loading", target };
-    wait = setTimeout(() => explain(target, where), server.peek()?.training?.running ? 300 : 60);
+    if (other) clearTimeout(wait);
+    else if (wait) return; // numbers that stream by do not put it off again and again
+    const rest = !other && server.peek()?.training?.running ? 300 : 60;
+    wait = setTimeout(() => {
+      wait = null;
+      explain();
+    }, rest);
   });
 }
 
-async function explain(target, where) {
-  const number = ++asked;
-  const node = trace.peek().nodes[selection.peek().node];
-  if (!node?.gradient) {
+async function explain() {
+  if (explaining || !wanted) return;
+  const now = wanted;
+  const { target, session, at: where } = now;
+  if (!now.known) {
     explanation.value = { status: "none", target };
     return;
   }
+  explaining = true;
+  let found;
   try {
     const answer = await ask("explain", { at: where, target });
-    if (number === asked && fresh(answer)) explanation.value = { status: "ready", target, answer };
+    found = { status: "ready", target, session, answer };
   } catch (error) {
-    if (number === asked) explanation.value = { status: "error", target, message: error.message };
+    found = { status: "error", target, session, message: error.message };
   }
+  explaining = false;
+  if (wanted?.target === target && wanted.session === session && (!found.answer || fresh(found.answer)))
+    explanation.value = found;
+  if (wanted !== now) explain();
+}
+
+/** The tour shows what its sentence is about, once for each time that the sentence is read. */
+function tourAlong() {
+  let done = "";
+  effect(() => {
+    const { open, turn, moment, move } = tour.value;
+    const name = subject.value?.name;
+    const sentence = sentencesOf(subject.value)[moment];
+    const key = `${turn} ${moment} ${name}`;
+    if (!open) done = "";
+    if (!open || !sentence || !trace.value || key === done) return;
+    done = key;
+    if (move !== false) untracked(() => showSentence(sentence));
+  });
 }
 
 /** Step with the keys: by node, layer or batch. */

@@ -138,9 +138,10 @@ function TimeTravel() {
   return html`<div class="travel" role="group" aria-label="Time travel through training">
     <label><span class="travel-name">training step</span>
     <${Typed} type="number" min="0" max=${most} value=${here} aria-label="Training step"
-      onChange=${(event) => goToStep(Number(event.target.value))} /></label>
+      onChange=${(event) => goToStep(event.target.value === "" ? null : Number(event.target.value))} /></label>
     <input type="range" min="0" max=${most} value=${here} aria-label="Time travel" aria-valuetext=${`step ${here} of ${plural(most, "step")}`}
-      onInput=${(event) => setDraft(Number(event.target.value))}
+      onInput=${(event) => setDraft(Number(event.target.value))} onBlur=${() => setDraft(null)}
+      onPointerUp=${() => setTimeout(() => setDraft(null), 100)}
       onChange=${(event) => {
         setDraft(null);
         goToStep(Number(event.target.value));

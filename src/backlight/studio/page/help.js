@@ -122,16 +122,24 @@ function Breakpoints() {
       ]),
     ),
   );
+  const [problem, setProblem] = useState("");
   const put = (key, fields) => setDraft({ ...draft, [key]: { ...draft[key], ...fields } });
   const send = async (event) => {
     event.preventDefault();
-    await setBreakpoints(
-      KINDS.filter(([key]) => draft[key].on).map(([key, , field]) => ({
+    const chosen = KINDS.filter(([key]) => draft[key].on);
+    const number = (key) => (String(draft[key].value).trim() === "" ? NaN : Number(draft[key].value));
+    const wrong = chosen.find(([key, , field]) => field && !Number.isFinite(number(key)));
+    if (wrong) return setProblem(`“${draft[wrong[0]].value}” is not a number for: ${wrong[1]}.`);
+    setProblem("");
+    const sent = await setBreakpoints(
+      chosen.map(([key, , field]) => ({
         kind: key.split("-")[0],
-        ...(field ? { [field]: Number(draft[key].value) } : {}),
+        ...(field ? { [field]: number(key) } : {}),
       })),
     );
-    dialog.value = null;
+    if (sent) dialog.value = null;
+    else setProblem("The breakpoints were not set; the message says why.");
+    return undefined;
   };
   return html`<h2 id="dialog-title">Breakpoints</h2><${Close} /><form onSubmit=${send}>
     <p class="prose">Training pauses before the step at which …</p>
@@ -143,6 +151,7 @@ function Breakpoints() {
       ]) => html`<div class="row breakpoint" key=${key}><label class="check"><input type="checkbox" checked=${draft[key].on} onChange=${(event) => put(key, { on: event.target.checked })} /> ${text}</label>
       ${field && html`<input type="text" inputmode="decimal" class="short" aria-label=${`${text} what`} value=${draft[key].value} onInput=${(event) => put(key, { value: event.target.value })} />`}</div>`,
     )}
+    ${problem && html`<p class="small problem" role="alert">${problem}</p>`}
     <button class="primary">Set</button></form>`;
 }
 

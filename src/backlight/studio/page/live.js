@@ -7,7 +7,7 @@ import { useState } from "./vendor/preact/hooks.js";
 import { Chart } from "./charts.js";
 import { format, plural } from "./numbers.js";
 import { train, configure } from "./actions.js";
-import { at, offline, scalars, server } from "./store.js";
+import { at, notify, offline, scalars, server, wanted } from "./store.js";
 
 const LINES = [
   ["--series-1", undefined],
@@ -67,17 +67,24 @@ function clean(values, logarithmic) {
 function Controls({ training }) {
   const running = training?.running;
   const config = server.value?.subject?.config;
+  const speed = "speed" in wanted.value ? wanted.value.speed : training?.speed;
+  const rate = wanted.value.learning_rate ?? training?.learning_rate ?? config?.learning_rate;
+  const setRate = (event) => {
+    const text = event.target.value.trim();
+    if (Number(text) > 0) return configure({ learning_rate: Number(text) });
+    event.target.value = String(rate);
+    return notify(`The learning rate is a number above 0, not “${text}”.`, "warning");
+  };
   return html`<div class="row wrap train-controls" role="group" aria-label="Training">
     <button type="button" class=${running ? "" : "primary"} onClick=${() => train(running ? "pause" : "start")}>${running ? "Pause" : "Start"}</button>
     <button type="button" disabled=${running} onClick=${() => train("step", { count: 1 })}>One step</button>
     <button type="button" onClick=${() => train("reset")}>Reset</button>
-    <label class="compact"><select aria-label="Speed of training" value=${training?.speed === null || training?.speed === undefined ? "" : String(training.speed)}
+    <label class="compact"><select aria-label="Speed of training" value=${speed === null || speed === undefined ? "" : String(speed)}
       onChange=${(event) => train("speed", { speed: event.target.value === "" ? null : Number(event.target.value) })}>
       <option value="1">1/s</option><option value="10">10/s</option><option value="100">100/s</option><option value="">full speed</option></select></label>
     ${
       config &&
-      html`<label class="compact"><span class="small">rate</span> <${Typed} type="text" inputmode="decimal" class="short" aria-label="Learning rate" value=${String(training?.learning_rate ?? config.learning_rate)}
-      onChange=${(event) => (Number(event.target.value) > 0 ? configure({ learning_rate: Number(event.target.value) }) : (event.target.value = String(config.learning_rate)))} /></label>`
+      html`<label class="compact"><span class="small">rate</span> <${Typed} type="text" inputmode="decimal" class="short" aria-label="Learning rate" value=${String(rate)} onChange=${setRate} /></label>`
     }
   </div>`;
 }

@@ -172,9 +172,22 @@ export function equation(text, stacked) {
       k === 0 && sides[0].length
         ? h("math", { key: `l${k}` }, h("mrow", null, ...sides[0]))
         : h("span", { key: `l${k}` }),
-      h("math", { key: `r${k}` }, h("mrow", null, mo("="), ...side)),
+      h("span", { key: `r${k}`, class: "terms" }, ...terms(side)),
     ]);
   return h("div", { class: "stacked" }, ...cells);
+}
+
+const BETWEEN = new Set(["·", "×", "+", "−", "-", "@", "⊙"]);
+
+/** The right side of an equation in pieces, so that a long one goes on in the next line. */
+function terms(side) {
+  const pieces = [[mo("=")]];
+  side.forEach((each, k) => {
+    const sign = each?.type === "mo" ? childrenOf(each).join("") : "";
+    if (k && BETWEEN.has(sign)) pieces.push([h("mo", { form: "infix" }, sign)]);
+    else pieces.at(-1).push(each);
+  });
+  return pieces.flatMap((piece, k) => [k ? h("wbr") : null, h("math", null, h("mrow", null, ...piece))]);
 }
 
 function childrenOf(element) {

@@ -56,17 +56,10 @@ async function checkAll() {
   }
 }
 
-/** The configuration of the live training; another subject first becomes one. */
-function change(fields) {
-  const state = server.value;
-  if (state?.subject?.kind === "live") return configure(fields);
-  return open({ kind: "live", config: { ...catalogue.value.config, ...fields } });
-}
-
+/** What the fields show: the configuration as it holds, and what has been asked for already. */
 function config() {
-  return server.value?.subject?.kind === "live"
-    ? { ...server.value.subject.config, ...wanted.value }
-    : (catalogue.value?.config ?? {});
+  const { kind, config: own } = server.value?.subject ?? {};
+  return { ...(kind === "live" ? own : catalogue.value?.config), ...wanted.value };
 }
 
 export function DataMenu() {
@@ -82,14 +75,14 @@ export function DataMenu() {
     const found = await upload(file, target.trim());
     setProblem(found ? `${found.name}: ${plural(found.rows, "row")}, target ${found.target}` : "");
     event.target.value = "";
-    if (found) change({ data: found.id });
+    if (found) configure({ data: found.id });
   };
   return html`<div class="menu-part"><h2>Data set</h2>
     <div class="choices">${(catalogue.value?.data ?? []).map(
       (
         each,
       ) => html`<button type="button" key=${each.name} class="choice" data-closes aria-pressed=${live && now.data === each.name}
-      onClick=${() => change({ data: each.name })}>${each.name}<small>${each.rows ? `${each.rows} rows, ` : ""}${each.kind === "regression" ? "numbers" : "classes"}</small></button>`,
+      onClick=${() => configure({ data: each.name })}>${each.name}<small>${each.rows ? `${each.rows} rows, ` : ""}${each.kind === "regression" ? "numbers" : "classes"}</small></button>`,
     )}</div></div>
     ${
       live &&
@@ -117,26 +110,26 @@ export function ModelMenu() {
       .map(Number);
     if (widths.some((each) => !Number.isInteger(each) || each < 1))
       return notify(`Layers are whole numbers such as “8, 8”, not “${text}”.`, "warning");
-    return change({ layers: widths });
+    return configure({ layers: widths });
   };
   const select = (
     label,
     name,
     options,
-  ) => html`<label class="field"><span>${label}</span><select value=${now[name]} onChange=${(event) => change({ [name]: event.target.value })}>
+  ) => html`<label class="field"><span>${label}</span><select value=${now[name]} onChange=${(event) => configure({ [name]: event.target.value })}>
     ${(options ?? []).map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label>`;
   return html`<div class="menu-part"><h2>${live ? "Network" : "A new live training"}</h2><div class="grid">
       <label class="field"><span>hidden layers</span><${Typed} type="text" value=${now.layers.join(", ")} onChange=${(event) => layers(event.target.value)} /></label>
       ${select("activation", "activation", known.activations)}
       ${select("loss", "loss", known.losses)}
-      <${NumberField} label="dropout" value=${now.dropout} onValue=${(dropout) => change({ dropout: dropout ?? 0 })} />
-      <label class="check"><input type="checkbox" checked=${now.bias} onChange=${(event) => change({ bias: event.target.checked })} /> biases</label></div></div>
+      <${NumberField} label="dropout" value=${now.dropout} onValue=${(dropout) => configure({ dropout: dropout ?? 0 })} />
+      <label class="check"><input type="checkbox" checked=${now.bias} onChange=${(event) => configure({ bias: event.target.checked })} /> biases</label></div></div>
     <div class="menu-part"><h2>Training</h2><div class="grid">
       ${select("optimizer", "optimizer", known.optimizers)}
-      <${NumberField} label="learning rate" value=${now.learning_rate} onValue=${(each) => each && change({ learning_rate: each })} />
-      <${NumberField} label="batch size" value=${now.batch_size} empty="all rows" onValue=${(batch_size) => change({ batch_size })} />
-      <${NumberField} label="weight decay" value=${now.weight_decay} onValue=${(weight_decay) => change({ weight_decay: weight_decay ?? 0 })} />
-      <${NumberField} label="seed" value=${now.seed} onValue=${(seed) => change({ seed: seed ?? 0 })} /></div>
+      <${NumberField} label="learning rate" value=${now.learning_rate} onValue=${(each) => each && configure({ learning_rate: each })} />
+      <${NumberField} label="batch size" value=${now.batch_size} empty="all rows" onValue=${(batch_size) => configure({ batch_size })} />
+      <${NumberField} label="weight decay" value=${now.weight_decay} onValue=${(weight_decay) => configure({ weight_decay: weight_decay ?? 0 })} />
+      <${NumberField} label="seed" value=${now.seed} onValue=${(seed) => configure({ seed: seed ?? 0 })} /></div>
       <p class="muted small">The learning rate holds at once; anything else starts anew.</p></div>`;
 }
 

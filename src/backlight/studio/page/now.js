@@ -187,7 +187,7 @@ function Update({ trace: current, at }) {
   if (at.node === null) {
     const chosen = explanation.value.answer?.update;
     return html`<div class="now-kind update">Update</div><div class="now-body">
-      <p class="prose">${current.update.optimizer} moves every parameter against its gradient.${chosen ? " For the selected one:" : " Choose one entry of a parameter to see its numbers."}</p>
+      <p class="prose">${current.update.optimizer} makes a step of every parameter's gradient.${chosen ? " For the selected one:" : " Choose one entry of a parameter to see its numbers."}</p>
       ${chosen?.equations?.length > 0 && html`<div class="row wrap">${fromMathML(chosen.equations.at(-1).mathml) ?? chosen.equations.at(-1).text}</div>`}</div>`;
   }
   const node = current.nodes[at.node];
@@ -197,5 +197,5 @@ function Update({ trace: current, at }) {
       ${math(...parts(name))}<${Inline} array=${node.value} label="before" widest=${120} highest=${60} />
       <span class="times" aria-hidden="true">→</span>
       <${Inline} array=${at.value} label="after" digits=${6} widest=${120} highest=${60} />
-      <p class="prose">${current.update.optimizer} moves the weight against its gradient.</p></div></div>`;
+      <p class="prose">The step that ${current.update.optimizer} makes of the gradient.</p></div></div>`;
 }

@@ -26,7 +26,7 @@ export function Outline() {
     () => (current ? group(current, outlineAnswer.value) : []),
     [current, outlineAnswer.value],
   );
-  if (!current) return null;
+  if (!current) return outlineAnswer.value?.parameters?.length ? html`<${Weights} found=${outlineAnswer.value} />` : null;
   const wanted = search.trim().toLowerCase();
   const rows = groups
     .map((each) => ({
@@ -35,7 +35,7 @@ export function Outline() {
       inner: each.nodes.filter((node) => current.nodes[node].kind !== "leaf").length,
     }))
     .filter((each) => each.nodes.length || (!wanted && each.scope !== null && each.inner > 1));
-  const all = groups
+  const all = rows
     .flatMap((each) => each.nodes)
     .map((node) => sizeOf(current, node))
     .filter(Number.isFinite);
@@ -63,6 +63,15 @@ export function Outline() {
     )}
       ${!rows.length && html`<p class="muted pad">Nothing is called “${search}”.</p>`}</div>
   <//>`;
+}
+
+/** The final weights of a run whose steps cannot be taken again. */
+function Weights({ found }) {
+  return html`<${Panel} name="outline" title="Outline" className="outline" head=${html`<span class="muted small">${plural(found.total, "weight")}</span>`}>
+    <div class="outline-list" tabindex="0" role="group" aria-label="Final weights"><ul>${found.parameters.map(
+      (each) => html`<li key=${each.name} class="outline-weight"><span class="outline-name">${each.name}</span>
+        <span class="muted small">${shapeText(each.shape)}</span><span class="small">‖w‖ ${format(each.norm, 3)}</span></li>`,
+    )}</ul></div><//>`;
 }
 
 function FoldButton({ scope, name }) {
@@ -109,7 +118,8 @@ function sizeOf(current, index) {
 }
 
 function matches(current, index, wanted) {
-  if (!wanted) return current.nodes[index].kind === "leaf";
+  const { kind, role, named } = current.nodes[index];
+  if (!wanted) return kind === "leaf" && (role !== "constant" || named);
   return (
     current.nodes[index].name.toLowerCase().includes(wanted) ||
     current.label(index).toLowerCase().includes(wanted) ||

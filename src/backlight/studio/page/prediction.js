@@ -11,11 +11,13 @@ export function Prediction() {
   const [asTable, setTable] = useState(false);
   const [images, setImages] = useState(false);
   const found = prediction.value;
+  if (!found)
+    return html`<${Panel} name="prediction" title="Prediction" className="prediction"><p class="muted small pad">working it out …</p><//>`;
   const views = { boundary: Boundary, confusion: Confusion, curve: Curve, scatter: Scatter, table: Rows };
   const Picture = views[found.kind];
   if (!Picture) return null;
   const twin = found.kind !== "table" && found.kind !== "confusion";
-  const head = html`${found.metric?.name && html`<span class="small" title=${found.metric.rows ? `on ${found.metric.rows} rows` : ""}>${found.metric.name.replaceAll("_", " ")} <strong>${format(found.metric.value, 3)}</strong></span>`}
+  const head = html`${found.metric?.name && html`<span class="small metric" title=${`${found.metric.name.replaceAll("_", " ")}${found.metric.rows ? ` on ${found.metric.rows} rows` : ""}`}><span class="metric-name">${found.metric.name.replaceAll("_", " ")}</span> <strong>${format(found.metric.value, 3)}</strong></span>`}
       ${found.kind === "confusion" && found.examples?.length > 0 && html`<button type="button" class="quiet small" aria-pressed=${images} onClick=${() => setImages(!images)}>examples</button>`}
       ${twin && html`<button type="button" class="quiet small" aria-pressed=${asTable} onClick=${() => setTable(!asTable)}>table</button>`}`;
   return html`<${Panel} name="prediction" title="Prediction" className="prediction" head=${head}>
@@ -73,9 +75,9 @@ function Boundary({ found }) {
     for (let k = 1; k < found.points.x.length; k++) if (away(k) < away(best)) best = k;
     goToExample(found.points.rows[best]);
   };
-  return html`<canvas ref=${canvas} class="boundary" role="img" onClick=${choose}
+  return html`<div class="boundary-view"><canvas ref=${canvas} class="boundary" role="img" onClick=${choose}
     aria-label=${`Decision boundary over two features, ${found.points.x.length} points${found.classes ? `, classes ${found.classes.join(", ")}` : ""}`}></canvas>
-    ${found.classes && html`<p class="small legend-line">${found.classes.map((name, k) => html`<span key=${name}><span class=${`shape shape-${k % 4} series-${k + 1}`} aria-hidden="true"></span>${name} </span>`)}</p>`}`;
+    ${found.classes && html`<p class="small legend-line">${found.classes.map((name, k) => html`<span key=${name}><span class=${`shape shape-${k % 4} series-${k + 1}`} aria-hidden="true"></span>${name} </span>`)}</p>`}</div>`;
 }
 
 function drawBoundary(context, width, height, found) {
@@ -150,7 +152,7 @@ function Confusion({ found, images }) {
     return html`<div class="digits">${found.examples.map((each) => html`<${Digit} key=${each.row} each=${each} classes=${found.classes} />`)}</div>`;
   }
   const most = Math.max(1, ...found.counts.flat());
-  return html`<table class="confusion"><caption class="small">rows: what it is; columns: what was predicted</caption>
+  return html`<table class="confusion"><caption class="small">rows: true, columns: predicted</caption>
     <thead><tr><td></td>${found.classes.map((name) => html`<th scope="col" key=${name}>${name}</th>`)}</tr></thead>
     <tbody>${found.counts.map(
       (row, k) =>

@@ -60,6 +60,13 @@ export function gradientState(trace, plan, index, cursor) {
   const arrived = edges
     .filter((edge) => plan.edgeAt[edge.index] <= cursor && cursor >= plan.seedAt)
     .sort((a, b) => plan.edgeAt[a.index] - plan.edgeAt[b.index] || b.target - a.target);
+  if (!edges.length)
+    return {
+      state: plan.seedAt >= 0 && cursor >= plan.seedAt ? "complete" : "waiting",
+      arrived: 0,
+      of: 0,
+      edges,
+    };
   const state = !arrived.length ? "waiting" : arrived.length < edges.length ? "partial" : "complete";
   return { state, arrived: arrived.length, of: edges.length, edges: arrived };
 }

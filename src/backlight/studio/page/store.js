@@ -2,6 +2,7 @@
 
 import { batch, computed, effect, signal } from "./vendor/preact-signals/signals.js";
 import { defaultDetail, deepest, fold } from "./fold.js";
+import { emptyScalars } from "./history.js";
 import { layerStep, schedule } from "./stepping.js";
 import { Trace } from "./trace.js";
 
@@ -17,12 +18,14 @@ export const offline = signal(false);
 /** Whether other numbers can be asked for: from the studio, or from a notebook, not in a saved report. */
 export const asking = signal(true);
 export const notices = signal([]);
-/** Fields of the live training's configuration that were asked for and not answered yet. */
+/** Settings that were asked for and not answered yet: fields of the configuration, the speed. */
 export const wanted = signal({});
 
 // Which numbers are looked at.
 export const at = signal({ step: null, example: null, edits: [] });
 export const trace = signal(null);
+/** What the trace belongs to: its session and subject, and the `at` that it was recorded for. */
+export const shown = signal({ session: null, subject: null, at: null });
 export const traceProblem = signal(null);
 export const loading = signal(false);
 
@@ -42,10 +45,6 @@ export const theme = signal("auto");
 export const dialog = signal(null);
 export const tour = signal({ open: false, chapter: 0, moment: 0 });
 export const narrow = signal(false);
-
-export function emptyScalars() {
-  return { step: [], loss: [], gradient_norm: [], learning_rate: [], metrics: {}, every: 1 };
-}
 
 export const folding = computed(() =>
   trace.value ? fold(trace.value, detail.value, overrides.value, kept()) : null,
@@ -69,7 +68,13 @@ export const route = computed(() => {
 /** The nodes on the lit path, null when nothing is lit. */
 export const litNodes = computed(() => (litPath.value ? new Set(litPath.value.nodes) : null));
 export const levels = computed(() => (trace.value ? deepest(trace.value) : 0));
-export const title = computed(() => server.value?.subject?.title ?? server.value?.subject?.name ?? "");
+/** The subject whose numbers are on the screen; another one is that only when its trace is there. */
+export const subject = computed(() =>
+  shown.value.session !== null && server.value?.session !== shown.value.session
+    ? shown.value.subject
+    : (server.value?.subject ?? null),
+);
+export const title = computed(() => subject.value?.title ?? subject.value?.name ?? "");
 
 function kept() {
   const found = new Set(litPath.value?.nodes ?? []);
@@ -221,12 +226,12 @@ export function followAddress() {
 /** The address of the present view. */
 export function address() {
   const fields = new URLSearchParams();
-  const subject = server.value?.subject;
-  if (subject?.kind === "example") fields.set("chapter", subject.name);
-  if (subject?.kind === "run" && subject.path) fields.set("run", subject.path);
-  if (subject?.kind === "formula") {
-    fields.set("formula", subject.text);
-    fields.set("at", JSON.stringify(subject.at));
+  const about = subject.value;
+  if (about?.kind === "example") fields.set("chapter", about.name);
+  if (about?.kind === "run" && about.path) fields.set("run", about.path);
+  if (about?.kind === "formula") {
+    fields.set("formula", about.text);
+    fields.set("at", JSON.stringify(about.at));
   }
   if (at.value.step !== null) fields.set("step", at.value.step);
   if (at.value.example !== null) fields.set("example", at.value.example);

@@ -76,9 +76,15 @@ export class Trace {
     }
     this.written = written;
     this.about = written.about ?? {};
-    this.output = written.output;
+    // Of a graph that is too large to draw only a few nodes are here, under their own positions.
+    const places = new Map(written.graph.nodes.map((node, index) => [node.position ?? index, index]));
+    this.partial = written.graph.nodes.some((node, index) => (node.position ?? index) !== index);
+    this.output = places.get(written.output);
     this.scopes = written.scopes ?? [];
     this.nodes = written.graph.nodes.map((node, index) => readNode(node, index));
+    if (this.partial)
+      for (const node of this.nodes)
+        node.inputs = node.inputs.map((each) => places.get(each)).filter((each) => each !== undefined);
     this.edges = written.edges.map((edge, index) => ({
       ...edge,
       index,

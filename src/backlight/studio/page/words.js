@@ -15,7 +15,7 @@ export function sentence(trace, plan, cursor, selection) {
     return `Before the forward pass: ${plural(count, "leaf", "leaves")} with ${count === 1 ? "its value" : "their values"}.`;
   }
   if (kind === "update" && moment.node === null)
-    return `${trace.update.optimizer} moves every parameter against its gradient.`;
+    return `${trace.update.optimizer} makes a step of every parameter's gradient.`;
   const node = trace.nodes[moment.node];
   const name = trace.label(moment.node);
   if (kind === "forward")
@@ -55,5 +55,6 @@ function sumText(trace, plan, moment, cursor, single, entry) {
 function sizeText(array) {
   if (!array.shape.length) return format(array.data?.[0]);
   const size = norm(array);
-  return `${shapeText(array.shape)} entries${size === null ? "" : `, norm ${format(size)}`}`;
+  const entries = array.size === 1 ? "entry" : "entries";
+  return `${shapeText(array.shape)} ${entries}${size === null ? "" : `, norm ${format(size)}`}`;
 }
