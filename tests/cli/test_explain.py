@@ -156,6 +156,7 @@ def test_a_value_that_is_not_a_number_is_said_aloud_and_json_stays_valid() -> No
         (["1 + 2"], "no names"),
         (["", "--at", "x=1"], "empty"),
         (["sine(x)", "--at", "x=1"], "did you mean 'sin'?"),
+        (["-x^2", "--at", "x=1"], "as in '(-x^2)'"),
         (["x + y", "--at", "x=[1,2]", "--at", "y=[1,2,3]", "--wrt", "x[0]"], "do not broadcast"),
         (["x", "--weight", "a[0]", "--at", "x=1"], "exclude each other"),
         (["__import__('os').system('true')", "--at", "x=1"], "Formula, column"),
@@ -165,6 +166,11 @@ def test_a_value_that_is_not_a_number_is_said_aloud_and_json_stays_valid() -> No
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments: list[str], says: str) -> None:
     assert says in refused(*arguments)
+
+
+def test_a_name_that_only_decides_says_where_its_gradient_ends() -> None:
+    arguments = ("where(x>y, x, 0)", "--at", "x=1", "--at", "y=0", "--wrt", "y")
+    assert "Every way from y to the loss goes through greater" in refused(*arguments, code=1)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +192,7 @@ def test_a_name_beside_a_folder_of_runs_is_meant_as_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "needs values" in refused("runs/digits-9")
+    assert "neither a run" in refused("runs/digits-9", code=1)
     (tmp_path / "runs").mkdir()
     assert "does not exist" in refused("runs/digits-9", code=1)
 

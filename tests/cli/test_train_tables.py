@@ -66,18 +66,20 @@ def test_the_columns_are_shown() -> None:
     result = invoke("train", "shop.csv", "--target", "buys", *QUICK)
     assert result.exit_code == 0, result.stderr
     shown = result.stderr.splitlines()
-    assert shown[0] == "shop: 90 rows, 7 columns, 5 inputs to the network"
-    table = [line.split(maxsplit=2) for line in shown[1:9]]
+    assert shown[0] == "shop: 90 rows, 7 columns, 7 inputs to the network"
+    table = [line.split(maxsplit=2) for line in shown[1:10]]
     assert table[0] == ["column", "type", "gaps  becomes"]
     assert table[1] == ["age", "number", "9  scaled; gaps filled with the mean and marked"]
     assert table[2] == ["town", "category", "one of 3: Bonn, Kiel, Ulm"]
-    assert [line[:2] for line in table[3:7]] == [
-        ["id", "identifier"], ["since", "date"], ["shop", "constant"], ["note", "text"],
+    assert "since weekday" in shown[4] and "date" in shown[4]
+    assert shown[5].endswith("scaled (the day of the year of 'since')")
+    assert [line[:2] for line in table[5:8]] == [
+        ["id", "identifier"], ["shop", "constant"], ["note", "text"],
     ]  # fmt: skip
-    assert all("left out: " in line[2] for line in table[3:7])
-    assert table[7] == ["buys", "target", "one of 2: n, y"]
-    assert max(map(len, shown[:9])) <= 100
-    assert "5-8-2 network" in result.stdout
+    assert all("left out: " in line[2] for line in table[5:8])
+    assert table[8] == ["buys", "target", "one of 2: n, y"]
+    assert max(map(len, shown[:10])) <= 100
+    assert "7-8-2 network" in result.stdout
 
 
 def test_the_columns_are_in_the_json_and_the_run() -> None:
@@ -88,7 +90,7 @@ def test_the_columns_are_in_the_json_and_the_run() -> None:
     assert "left_out" in by_name["id"]
     stored = json.loads(Path("run/run.json").read_text())
     assert stored["preprocessing"]["features"]["kind"] == "table"
-    assert found["layers"] == [5, 8, 2]
+    assert found["layers"] == [7, 8, 2]
 
 
 def test_a_long_table_is_cut() -> None:
@@ -113,7 +115,9 @@ def test_penguins_as_they_are_known() -> None:
 def test_prediction_fills_gaps_and_takes_new_categories() -> None:
     mixed()
     trained("shop.csv", "--target", "buys", "--out", "run")
-    Path("new.csv").write_text("town,more,age\nUlm,1,30\nRome,2,30\n,3,\nBonn,4,NA\n")
+    Path("new.csv").write_text(
+        "town,more,age,since\nUlm,1,30,2024-01-05\nRome,2,30,2024-02-05\n,3,,\nBonn,4,NA,2024-01-06\n"
+    )
     rows = predicted("run", "new.csv", "--proba")
     assert rows[0] == ["buys", "p(n)", "p(y)"]
     assert len(rows) == 5
@@ -121,7 +125,7 @@ def test_prediction_fills_gaps_and_takes_new_categories() -> None:
         assert row[0] in ("y", "n")
         assert float(row[1]) + float(row[2]) == pytest.approx(1, abs=1e-5)
     # An unknown category is none of the known ones, and that is what an empty cell is here too.
-    Path("gap.csv").write_text("age,town\n30,\n30,Rome\n")
+    Path("gap.csv").write_text("age,since,town\n30,2024-02-05,\n30,2024-02-05 10:00,Rome\n")
     gap = predicted("run", "gap.csv", "--proba")
     assert gap[1] == gap[2] == rows[2]
 
@@ -129,11 +133,14 @@ def test_prediction_fills_gaps_and_takes_new_categories() -> None:
 def test_all_missing_columns_are_named() -> None:
     mixed()
     trained("shop.csv", "--target", "buys", "--out", "run")
-    Path("new.csv").write_text("twon,Age\nUlm,30\n")
+    Path("new.csv").write_text("twon,Age,since\nUlm,30,\n")
     said = refused("predict", "run", "new.csv")
     assert "'age' (did you mean 'Age'?), 'town' (did you mean 'twon'?)" in said
-    Path("new.csv").write_text("town,age\nUlm,old\n")
+    Path("new.csv").write_text("town,age,since\nUlm,old,\n")
     assert "line 2, column 'age', holds the text 'old'" in refused("predict", "run", "new.csv")
+    Path("new.csv").write_text("town,age,since\nUlm,3,\nUlm,3,5.1.2024\n")
+    said = refused("predict", "run", "new.csv")
+    assert "line 3, column 'since', holds '5.1.2024' where a date like 2024-05-31 belongs" in said
 
 
 def test_stored_runs_on_tables_are_looked_at_as_others_are() -> None:
@@ -219,7 +226,7 @@ def test_parquet_in_a_file_is_the_same_run(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("a;b\n1,5;2,5\n2,5;3,5\n", "decimal comma"),
+        ("a;b\n1,5;2,5\n2.5;3,5\n", "a number with a comma"),
         ("id,name,y\n" + "".join(f"{k},n{k},{k % 2}\n" for k in range(40)), "no column to learn"),
         ("a,a,y\n1,2,3\n", "gives the name 'a' to column 1 and to column 2"),
         (b"a,y\n\xe4,1\nx,2\n", "not text in UTF-8"),
@@ -228,3 +235,29 @@ def test_parquet_in_a_file_is_the_same_run(monkeypatch: pytest.MonkeyPatch) -> N
 def test_tables_that_cannot_be_used(content: str | bytes, says: str) -> None:
     Path("t.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     assert says in refused("train", "t.csv", *QUICK)
+
+
+def test_the_task_can_be_said_and_is_kept_with_the_run() -> None:
+    lines = [f"{k % 17},{k % 5}" for k in range(60)]
+    Path("stars.csv").write_text("x,stars\n" + "\n".join(lines) + "\n")
+    assert trained("stars.csv", "--out", "classes")["layers"] == [1, 8, 5]
+    found = trained("stars.csv", "--task", "regression", "--out", "numbers")
+    assert found["layers"] == [1, 8, 1]
+    assert predicted("numbers", "stars.csv")[0] == ["stars"]
+    weight = "layers.0.weight[0,0]"
+    assert invoke("explain", "numbers", "--weight", weight).exit_code == 0
+    assert "wrong" not in refused("train", "stars.csv", "--task", "labels")
+
+
+def test_a_class_of_a_single_row_is_remarked_on() -> None:
+    rows = [f"{k},{'ab'[k % 2]}" for k in range(30)]
+    Path("rare.csv").write_text("x,y\n" + "\n".join([*rows, "7,c"]) + "\n")
+    result = invoke("train", "rare.csv", *QUICK)
+    assert "Class 'c' has a single row" in result.stderr
+
+
+def test_line_ends_in_values_do_not_break_the_table_of_columns() -> None:
+    rows = [f'{k},"one\ntwo{k % 3}",{k % 2}' for k in range(30)]
+    Path("lines.csv").write_text("x,text,y\n" + "\n".join(rows) + "\n")
+    result = invoke("train", "lines.csv", *QUICK)
+    assert r"one of 3: one\ntwo0, one\ntwo1" in result.stderr

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backlight.data import read_csv, read_features
+from backlight.data import Column, read_csv, read_features
+from backlight.data.csv_file import read_csv_rows
 from backlight.errors import DataError, UsageError
 
 GOOD = "a,b,kind\n1,2.5,yes\n-3,4e1,no\n.5,0,yes\n"
@@ -164,19 +165,21 @@ def test_float64_keeps_what_float32_cannot(write):
         ("a,b,c\n1,,0\n1,NA,1\n", ["no column to learn from", "'b': it has no value in any row"]),
         ("a,b,c\n1,-inf,0\n1,3,1\n", ["line 2, column 'b', is infinite"]),
         ("a,b\n1,0\n2,\n", ["1 row of data with a target", "two or more"]),
-        ("a;b\n1,5;0\n2,5;1\n", ["line 2, column 'a'", "'1,5'", "decimal comma"]),
+        ("a;b\n1,500;0\n2,500;1\n", ["line 2, column 'a'", "'1,500'", "or for thousands"]),
+        ("a;b;c\n1,5;0;0.5\n2,5;1;1.5\n", ["line 2, column 'a'", "'1,5'", "decimal point"]),
+        ("a;b;\n1;0;\n2;1;x\n", ["no name for column 3", "line 3 has 'x' in it"]),
         ("a,b\n1,x\n1,y\n", ["'a': it is 1 in every row"]),
         ("a,b\n1,0.5\n2,inf\n", ["line 3, column 'b', is infinite"]),
         ("a,b\n1,yes\n2,yes\n", ["column 'b'", "single class, 'yes'"]),
         ("a,b\n1,7\n2,7\n", ["column 'b'", "single class, '7'"]),
         ("a,b\n1,7.5\n2,7\n3,oops\n", ["line 4, column 'b', holds the text 'oops'"]),
         ("a,b,a\n1,2,3\n1,2,4\n", ["line 1", "'a' to column 1 and to column 3"]),
-        (",b\n1,2\n3,4\n", ["line 1, has no name for column 1"]),
+        ("a,,b\n1,2,3\n3,4,5\n", ["line 1, has no name for column 2"]),
         ("5.1,3.5,setosa\n4.9,3,virginica\n", ["line 1, should name the columns"]),
         ("a\n1\n2\n", ["single column 'a'"]),
         ("a b\n1 2\n2 3\n", ["single column 'a b'", "delimiter"]),
         (b"a,b\n1,\xff\n2,3\n", ["line 2, is not text in UTF-8"]),
-        ("a,b\n1,2\n3,4\n".encode("utf-16"), ["line 1, is not text in UTF-8"]),
+        ("a,b\n1,2\n3,4\n".encode("utf-16")[:-1], ["no whole text in UTF-16"]),
         (b"a,b\n1,\0\n2,3\n", ["binary file"]),
         ('a,b\n1,2\n"3,4\n5,6\n', ["line 3, breaks the rules of quoting"]),
         ('a,b\n1,2\n"3"x,4\n', ["line 3, breaks the rules of quoting"]),
@@ -340,4 +343,73 @@ def test_reads_what_pandas_writes(write):
     np.testing.assert_array_equal(data.X, table, strict=True)
     np.testing.assert_array_equal(data.y, frame["kind"].astype("category").cat.codes)
     frame.to_csv(path)
-    assert "no name for column 1" in failure(path)
+    again = read_csv(path)
+    assert [each.name for each in again.left_out] == ["index"]
+    np.testing.assert_array_equal(again.X, table)
+
+
+# ---- what spreadsheets and other programs write --------------------------------------------------
+
+PLAIN = "a,b,kind\n0.5,1200,x\n-1.25,3,y\n7,1000.5,x\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a;b;kind\n0,5;1.200;x\n-1,25;3;y\n7;1.000,5;x\n",
+        "\ufeffsep=;\na;b;kind\n0,5;1200;x\n-1,25;3;y\n7;1000,5;x\n",
+        "a\tb\tkind\n0,5\t1200\tx\n-1,25\t3\ty\n7\t1000,5\tx\n",
+        "sep=;\na;b;kind\n0.5;1200;x\n-1.25;3;y\n7;1000.5;x\n",
+        "# written by a program\n# in 2024, again\n" + PLAIN,
+        PLAIN.replace("\n", ",\n"),
+        PLAIN.encode("utf-16"),
+        b"\xfe\xff" + PLAIN.encode("utf-16-be"),
+    ],
+)
+def test_the_same_table_as_other_programs_write_it(write, text):
+    data, plain = read_csv(write(text)), read_csv(write(PLAIN, "plain.csv"))
+    np.testing.assert_array_equal(data.X, plain.X, strict=True)
+    assert (data.class_names, data.feature_names) == (plain.class_names, plain.feature_names)
+    assert data.remarks == (
+        ("Numbers were read with a decimal comma.",) if b"0,5" in data_bytes(text) else ()
+    )
+
+
+def data_bytes(text):
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def test_rows_to_predict_for_may_have_decimal_commas_too(write):
+    found = read_csv_rows(write("b;a\n0,5;1.234,5\n;2\n"), [Column("a"), Column("b")])
+    np.testing.assert_array_equal(found, np.float32([[1234.5, 0.5], [2, np.nan]]))
+
+
+def test_remarks_are_told_from_a_header_that_begins_with_one(write):
+    data = read_csv(write("# a,b\n1,0.5\n2,1.5\n"))
+    assert data.feature_names == ("# a",)
+
+
+def test_an_empty_cell_in_quotes_is_a_row(write):
+    found = read_csv_rows(write('a\n1\n""\n\n  \n2\n'), [Column("a")])
+    np.testing.assert_array_equal(found, np.float32([[1], [np.nan], [2]]))
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "why"),
+    [
+        ([str(2**62 + k) for k in range(60)], "constant", "no number tells such large ones apart"),
+        ([f"{k} %" for k in range(60)], "text", "'0 %'"),
+        ([f"${k}.50" for k in range(60)], "text", "numbers with other signs"),
+        ([f"+49 30 {k}-x" for k in range(60)], "text", "60 different texts"),
+    ],
+)
+def test_what_is_said_of_columns_left_out(write, cells, kind, why):
+    lines = [f"{cell},{k % 7},{k % 2}" for k, cell in enumerate(cells)]
+    (out,) = read_csv(write("odd,x,y\n" + "\n".join(lines))).left_out
+    assert out.kind == kind and why in out.reason
+
+
+def test_numbers_that_are_nearly_alike_are_remarked_on(write):
+    lines = [f"{1_700_000_000 + 60 * k},{k % 7},{k % 2}" for k in range(60)]
+    time, x = read_csv(write("time,x,y\n" + "\n".join(lines))).columns
+    assert "nearly alike" in time.remark and x.remark == ""

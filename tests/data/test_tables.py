@@ -80,8 +80,8 @@ def mixed(request, tmp_path):
 
 
 def test_every_door_gives_the_same(mixed):
-    assert mixed.feature_names == ("size", "town", "count")
-    size, town, _ = mixed.columns
+    assert mixed.feature_names == ("size", "town", "when weekday", "when yearday", "count")
+    size, town, *_ = mixed.columns
     assert (size.kind, size.missing) == ("number", sum(SIZES[k] is None for k in KEPT))
     assert (town.kind, town.categories) == ("category", ("Ulm", "Bonn", "Kiel"))
     assert town.missing == sum(TOWNS[k] is None for k in KEPT)
@@ -90,6 +90,8 @@ def test_every_door_gives_the_same(mixed):
             [
                 np.nan if SIZES[k] is None else SIZES[k],
                 np.nan if TOWNS[k] is None else ["Ulm", "Bonn", "Kiel"].index(TOWNS[k]),
+                TABLE["when"][k].weekday(),
+                TABLE["when"][k].timetuple().tm_yday,
                 k % 5,
             ]
             for k in KEPT
@@ -99,7 +101,7 @@ def test_every_door_gives_the_same(mixed):
     np.testing.assert_array_equal(mixed.X, expected, strict=True)
     assert [mixed.class_names[code] for code in mixed.y] == [TABLE["kind"][k] for k in KEPT]
     assert {each.name: each.kind for each in mixed.left_out} == {
-        "user_id": "identifier", "when": "date", "unit": "constant", "gone": "empty",
+        "user_id": "identifier", "unit": "constant", "gone": "empty",
         "remark": "text",
     }  # fmt: skip
     assert mixed.remarks == ("1 row has no 'kind' and is left out.",)
@@ -311,3 +313,25 @@ def test_wide_tables(tmp_path):
     with pytest.raises(DataError, match=r"'c1'.*and 1992 more") as caught:
         read(csv, "nothing")
     assert len(str(caught.value)) < 300
+
+
+def test_a_target_without_values_is_named(tmp_path):
+    path = write(tmp_path, x=[1, 2, 3], y=pa.nulls(3))
+    with pytest.raises(DataError, match="0 rows of data with a value of 'y'"):
+        read(path)
+
+
+def test_times_of_day_and_durations_are_no_dates(tmp_path):
+    path = write(tmp_path, t=pa.array([1, 2], pa.time32("s")), d=pa.array([1, 2], pa.duration("s")),
+                 x=[1, 2], y=[0, 1])  # fmt: skip
+    data = read(path)
+    assert {each.name: each.kind for each in data.left_out} == {"t": "other", "d": "other"}
+
+
+def test_a_column_of_dates_cannot_become_numbers(tmp_path):
+    path = write(tmp_path, when=[5])
+    with pytest.raises(DataError, match="'when', holds int64 where dates belong"):
+        read_rows(path, [Column("when year", date="when", part="year")])
+    text = write(tmp_path, when=["2024-01-05", "soon"])
+    with pytest.raises(DataError, match="holds 'soon' in row 1"):
+        read_rows(text, [Column("when year", date="when", part="year", layout="ymd")])

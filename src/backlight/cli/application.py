@@ -146,6 +146,9 @@ def _usage_message(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     help_hint = f" (see {context.command_path} --help)" if context is not None else ""
+    short = isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--")
+    if short and context is not None and context.command.name in ("explain", "check"):
+        message += "; a formula that begins with a minus sign goes into brackets, as in '(-x^2)'"
     return f"Error: {message}{help_hint}."
 
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
+import numpy as np
+
 from backlight.cli.recipe import Recipe
 from backlight.data import Dataset, Preprocessor
 from backlight.data.columns import Column
+from backlight.data.encode import sources
+from backlight.data.messages import listed
 
 MOST_SHOWN = 20
 LONGEST_NAME = 32
@@ -41,7 +45,8 @@ def columns_text(dataset: Dataset, recipe: Recipe) -> str:
     if len(out) > MOST_SHOWN:
         out = [*out[: MOST_SHOWN - 1], ("…", "", "", f"and {len(out) - MOST_SHOWN + 1} more")]
     target = (dataset.target_name, "target", "", _target(recipe))
-    count = len(dataset.feature_names) + len(dataset.left_out) + 1
+    read = sources(dataset.columns) if dataset.columns is not None else dataset.feature_names
+    count = len(read) + len(dataset.left_out) + 1
     inputs = len(recipe.input_names)
     return "\n".join(
         [
@@ -49,8 +54,22 @@ def columns_text(dataset: Dataset, recipe: Recipe) -> str:
             f"{'input' if inputs == 1 else 'inputs'} to the network",
             *_aligned([("column", "type", "gaps", "becomes"), *shown, *out, target]),
             *dataset.remarks,
+            *_rare_classes(dataset),
         ]
     )
+
+
+def _rare_classes(dataset: Dataset) -> list[str]:
+    """Name the classes that have one row, which cannot be both learnt from and tested."""
+    if dataset.task != "classification" or dataset.class_names is None:
+        return []
+    counts = np.bincount(dataset.y.astype(np.int64), minlength=len(dataset.class_names))
+    rare = [name for name, count in zip(dataset.class_names, counts, strict=True) if count == 1]
+    if not rare:
+        return []
+    what = "Class" if len(rare) == 1 else "Classes"
+    has = "has a single row" if len(rare) == 1 else "have a single row each"
+    return [f"{what} {listed(rare)} {has}, which is too few to learn and to test a class."]
 
 
 def columns_dict(dataset: Dataset, recipe: Recipe) -> list[dict[str, object]]:
@@ -69,7 +88,7 @@ def _features(dataset: Dataset, recipe: Recipe) -> list[Line]:
         what = "as it is" if recipe.features is None else "scaled"
         return [(name, "number", "", what) for name in dataset.feature_names]
     return [
-        (each.name, each.kind, _gaps(each), _what(encoding.summary, each))
+        (each.name, "date" if each.date else each.kind, _gaps(each), _what(encoding.summary, each))
         for each, encoding in zip(dataset.columns, recipe.features.encodings, strict=True)
     ]
 
@@ -93,7 +112,7 @@ def _target(recipe: Recipe) -> str:
 
 
 def _aligned(lines: Sequence[Line]) -> list[str]:
-    cut = [(_short(name), kind, gaps, what) for name, kind, gaps, what in lines]
+    cut = [(_short(name), kind, gaps, _printable(what)) for name, kind, gaps, what in lines]
     widths = [max(len(line[k]) for line in cut) for k in range(3)]
     room = max(shutil.get_terminal_size((100, 24)).columns, 60)
     made = []
@@ -102,6 +121,11 @@ def _aligned(lines: Sequence[Line]) -> list[str]:
         left = room - len(start)
         made.append(start + (what if len(what) <= left else what[: left - 1] + "…"))
     return made
+
+
+def _printable(text: str) -> str:
+    """Write line ends and other signs that would break the table as \\n and so on."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _short(name: str) -> str:

@@ -12,10 +12,12 @@ from backlight.cli.output import emit_json
     epilog="\b\nExamples:\n"
     "  backlight export runs/digits-1 --to report.html\n"
     "  backlight export runs/digits-1 --to weights.safetensors\n"
+    "  backlight export runs/digits-1 --to model.onnx\n"
     "  backlight export runs/digits-1 --to why.tex --weight layers.0.weight[3,1] --step 128\n\n"
     "FILE ends in .html (the studio's page with its data, in one file that needs no network), "
     ".svg (the graph of a step), .tex (derivations), .json (a step with every number), .csv (the "
-    "history) or .safetensors (the weights).\n\n" + EXIT_CODES
+    "history), .safetensors (the weights) or .onnx (a model that takes rows as the data has them "
+    "and predicts, for programs that run ONNX).\n\n" + EXIT_CODES
 )
 @click.argument("run", metavar="RUN")
 @click.option("--to", "to", required=True, metavar="FILE", help="Where to; the ending says what.")

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from backlight.cli.onnx_model import run_as_onnx
 from backlight.cli.opening import open_run
+from backlight.cli.runs import load
 from backlight.draw import draw
 from backlight.errors import DataError, RunError, UsageError
 from backlight.explain import explain
@@ -87,6 +89,11 @@ def export_run(
         raise UsageError(
             f"--to {to[:80]} ends in none of {', '.join(WRITERS)}, so it is not clear what to "
             f"write; give the file one of these endings."
+        )
+    if writer in WHOLE_RUN and (step, example, weight) != (None, None, None):
+        raise UsageError(
+            f"--step, --example and --weight choose a part of the training, and {place.suffix} is "
+            f"of the whole run; leave them out."
         )
     subject = RunSubject(open_run(run))
     last = max(subject.source.steps - 1, 0)
@@ -177,6 +184,11 @@ def _safetensors(order: Order) -> bytes:
     return written
 
 
+def _onnx(order: Order) -> bytes:
+    loaded = load(str(order.subject.opened.path))
+    return run_as_onnx(loaded.net, loaded.recipe)
+
+
 WRITERS: Mapping[str, Callable[[Order], str | bytes]] = {
     ".html": _html,
     ".svg": _svg,
@@ -184,4 +196,8 @@ WRITERS: Mapping[str, Callable[[Order], str | bytes]] = {
     ".json": _json,
     ".csv": _csv,
     ".safetensors": _safetensors,
+    ".onnx": _onnx,
 }
+
+WHOLE_RUN = (_csv, _safetensors, _onnx)
+"""The formats that no step, example or weight belongs to."""

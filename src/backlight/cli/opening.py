@@ -41,7 +41,7 @@ def open_run(path: str) -> OpenedRun:
     try:
         run = loaded.attach()
         origin = loaded.origin
-        whole = data.read(origin.source, origin.target)
+        whole = data.read(origin.source, origin.target, task=origin.task)
         dataset = divide(whole, origin.test, origin.validation, origin.seed).train
     except (BacklightError, OSError) as error:
         reason = f"The steps cannot be replayed: {error}"

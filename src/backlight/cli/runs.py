@@ -20,6 +20,7 @@ from backlight import train as training
 from backlight.cli.parts import divide
 from backlight.cli.recipe import Floats, Recipe
 from backlight.data import Dataset
+from backlight.data.target import Task
 from backlight.errors import RunError, TrainingError, UsageError
 from backlight.tensor import Tensor
 from backlight.train import Checkpoints, Run, RunLog, StoredRun
@@ -43,6 +44,8 @@ class Origin:
         Of the division.
     fingerprint : str
         Of the whole data set.
+    task : str or None
+        What the target was said to be.
     """
 
     source: str
@@ -51,6 +54,7 @@ class Origin:
     validation: float
     seed: int
     fingerprint: str
+    task: Task | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,7 @@ class Loaded:
             When it cannot be read.
         """
         origin = self.origin
-        dataset = data.read(origin.source, origin.target)
+        dataset = data.read(origin.source, origin.target, task=origin.task)
         if dataset.fingerprint() != origin.fingerprint:
             raise RunError(
                 f"The data of {origin.source} has changed since the run was trained; bring the "
@@ -118,7 +122,7 @@ def load(directory: str) -> Loaded:
     recipe = Recipe.from_dict(stored.about.get("recipe"))
     origin = stored.about.get("origin")
     names = {each.name for each in dataclasses.fields(Origin)}
-    if not isinstance(origin, Mapping) or set(origin) != names:
+    if not isinstance(origin, Mapping) or set(origin) | {"task"} != names:
         raise RunError(
             f"The run {directory} does not say which data it was trained on; it was not saved by "
             "backlight train, or is damaged."

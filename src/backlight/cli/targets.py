@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
+from backlight.cli.runs import RUNS_FOLDER
 from backlight.errors import RunError, UsageError
+from backlight.formula.functions import is_reserved
+
+_WORDS = re.compile(r"[\w.-]+(?:[/\\][\w.-]+)*")
+"""What a run may be called, alone or in folders."""
+_SHORT = re.compile(r"[\d.]+|(?:[^\W\d]|[\d.]+)(?:[-/](?:[^\W\d]|[\d.]+))+")
+"""Numbers, and one-letter names with operators between them, such as w/x: formulas."""
 
 
 def is_run(
@@ -49,7 +57,20 @@ def is_run(
         return True
     if _looks_like_a_path(subject):
         raise RunError(_missing(subject))
+    word = _WORDS.fullmatch(subject) and not _SHORT.fullmatch(subject)
+    if word and not is_reserved(subject):  # of a function, the formula's own sentence says more
+        raise RunError(_neither(subject))
     return False
+
+
+def _neither(subject: str) -> str:
+    there = os.path.join(RUNS_FOLDER, subject)
+    hint = f"; did you mean {there}?" if os.path.isdir(there) else ""
+    return (
+        f"{subject[:200]!r} is neither a run (there is no folder {os.path.abspath(subject)[:400]}) "
+        f"nor a formula with its values{hint or '; list the runs with backlight runs list'}"
+        f"{' Or' if hint else ', or'} put a formula into quotes with its values behind --at."
+    )
 
 
 def _missing(subject: str) -> str:

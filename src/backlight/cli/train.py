@@ -18,6 +18,7 @@ from backlight.cli.columns import columns_dict, columns_text
 from backlight.cli.output import emit_json
 from backlight.cli.parts import Parts, divide
 from backlight.cli.recipe import ACTIVATIONS, Recipe, read_hidden
+from backlight.data.target import Task
 from backlight.train import EarlyStopping, Run, fit
 
 OPTIMIZERS = {
@@ -50,6 +51,11 @@ MANY_ROWS, VERY_MANY_ROWS = 10_000, 1_000_000
     "--target",
     metavar="COLUMN",
     help="What to predict, or several divided by commas; the last column by default.",
+)
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "regression", "labels"]),
+    help="What the target is; by default its values say it.",
 )
 @click.option(
     "--hidden",
@@ -105,6 +111,7 @@ MANY_ROWS, VERY_MANY_ROWS = 10_000, 1_000_000
 def train(
     source: str,
     target: str | None,
+    task: Task | None,
     hidden: str,
     activation: str,
     optimizer: str,
@@ -142,7 +149,7 @@ def train(
         usage_error("--early-stopping watches validation rows; give --validation a share above 0.")
     place = runs.place_for(out, _stem(source), overwrite=overwrite, resume=resume)
 
-    dataset = data.read(source, target)
+    dataset = data.read(source, target, task=task)
     parts = divide(dataset, test, validation or 0.0, seed)
     recipe = Recipe.learn(parts.train, standardize=not no_standardize)
     net = recipe.network(widths, activation, dropout, seed)
@@ -193,6 +200,7 @@ def train(
         validation=validation or 0.0,
         seed=seed,
         fingerprint=dataset.fingerprint(),
+        task=task,
     )
     saved = runs.save(
         run,

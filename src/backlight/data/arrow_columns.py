@@ -52,7 +52,7 @@ def kind_of(kind: Any) -> str:
         return "number"
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return "text"
-    return "date" if types.is_temporal(kind) else "other"
+    return "date" if types.is_timestamp(kind) or types.is_date(kind) else "other"
 
 
 def numbers_of(array: Any, place: str, start: int) -> npt.NDArray[np.float64]:
@@ -74,6 +74,21 @@ def numbers_of(array: Any, place: str, start: int) -> npt.NDArray[np.float64]:
             "correct or remove that row."
         )
     return numbers
+
+
+def dates_of(array: Any) -> npt.NDArray[np.datetime64]:
+    """Return dates or moments as NumPy's, NaT for null; with a time zone, in universal time."""
+    import pyarrow as pa
+    import pyarrow.types as types
+
+    if types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    dates: npt.NDArray[np.datetime64] = (
+        array.cast(pa.timestamp("us", getattr(array.type, "tz", None)), safe=False)
+        .cast(pa.timestamp("us"))
+        .to_numpy(zero_copy_only=False)
+    )
+    return dates.astype("datetime64[us]", copy=False)
 
 
 def as_names(array: Any) -> Any:

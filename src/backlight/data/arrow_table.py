@@ -15,11 +15,19 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from backlight.data.arrow_columns import as_names, kind_of, numbers_of, texts_of
+from backlight.data.arrow_columns import as_names, dates_of, kind_of, numbers_of, texts_of
 from backlight.data.arrow_target import Targets, target_names
-from backlight.data.columns import Column, LeftOut, Profile, decide, nothing_left
+from backlight.data.columns import (
+    Column,
+    Profile,
+    decide_all,
+    looks_like_dates,
+    nothing_left,
+    profiles_of_dates,
+)
 from backlight.data.dataset import Dataset
-from backlight.data.encode import missing_columns
+from backlight.data.dates import PARTS, Layouts, parts_of, parts_of_texts
+from backlight.data.encode import missing_columns, sources
 from backlight.data.messages import did_you_mean, listed, plural, quoted
 from backlight.data.rows import PIECE_BYTES, RowWriter, pieces, too_large
 from backlight.data.target import (
@@ -28,6 +36,7 @@ from backlight.data.target import (
     Task,
     check_task,
     float_type,
+    is_missing,
 )
 from backlight.errors import DataError
 
@@ -130,26 +139,20 @@ def dataset_of(
         raise DataError(f"{table.name} has no column beside its target; add features.")
     goals = Targets([(table.names[k], table.types[k]) for k in places], table.name)
     profiles = [_profile(each, table.types[table.index(each)]) for each in features]
-    # What has no use whatever it holds is not read.
-    read = [each for each in profiles if each.kind in ("number", "text")]
     seen = 0
     for arrays in table.columns(targets):
         seen += goals.see(arrays, seen)
     rows = goals.rows
     if rows < 2:
-        raise DataError(f"{table.name} holds {plural(rows, 'row')} of data; two are the least.")
-    for group in _groups(read):
-        start = 0
-        for arrays in table.columns([each.name for each in group]):
-            keep = goals.kept(start, len(arrays[0]))
-            for profile, array in zip(group, arrays, strict=True):
-                _see(profile, array, keep, table.name, start)
-            start += len(keep)
+        lacking = f" with a value of {listed(targets)}" if seen > rows else ""
+        raise DataError(
+            f"{table.name} holds {plural(rows, 'row')} of data{lacking}; two are the least."
+        )
+    # What has no use whatever it holds is not read.
+    _see_all(table, [each for each in profiles if each.kind in ("number", "text")], goals)
     for profile in profiles:
         profile.rows = profile.rows or rows
-    decided = [decide(each) for each in profiles]
-    columns = [each for each in decided if isinstance(each, Column)]
-    left_out = [each for each in decided if isinstance(each, LeftOut)]
+    _, columns, left_out = decide_all(_with_dates(table, profiles, goals))
     if not columns:
         raise nothing_left(table.name, left_out)
     y = goals.decide(task, kind)
@@ -176,7 +179,7 @@ def rows_of(table: Table, columns: Sequence[Column], dtype: FloatType = "float32
     DataError
         Naming every column that is missing, or the place of text where numbers belong.
     """
-    missing = missing_columns([each.name for each in columns], table.names, table.name)
+    missing = missing_columns(sources(columns), table.names, table.name)
     if missing is not None:
         raise missing
     return _coded(table, columns, table.rows, float_type(dtype), None)
@@ -220,7 +223,7 @@ def _coded_group(
 ) -> FloatArray:
     def blocks() -> Iterator[FloatArray]:
         start = 0
-        for arrays in table.columns([each.name for each in columns]):
+        for arrays in table.columns([each.source for each in columns]):
             length = len(arrays[0])
             block = np.empty((length, len(columns)), dtype)
             for k, (column, array) in enumerate(zip(columns, arrays, strict=True)):
@@ -252,6 +255,8 @@ def _check_range(held: FloatArray, values: FloatArray, place: str) -> None:
 
 
 def _values(column: Column, array: Any, file: str, start: int) -> npt.NDArray[np.float64]:
+    if column.date:
+        return _part(column, array, file, start)
     if column.kind == "number":
         if kind_of(array.type) != "number":
             raise DataError(
@@ -267,12 +272,74 @@ def _values(column: Column, array: Any, file: str, start: int) -> npt.NDArray[np
     return found
 
 
+def _part(column: Column, array: Any, file: str, start: int) -> npt.NDArray[np.float64]:
+    """A part of the dates of a column."""
+    place = PARTS.index(column.part)
+    kind = kind_of(array.type)
+    if kind == "date":
+        return parts_of(dates_of(array))[:, place]
+    if kind != "text":
+        raise DataError(
+            f"{file}, column {quoted(column.date)}, holds {array.type} where dates belong; convert "
+            "the column."
+        )
+    texts, codes = texts_of(array)
+    parts, wrong = parts_of_texts(texts, column.layout or "ymd")
+    if wrong is not None:
+        row = start + int(np.argmax(codes == wrong))
+        raise DataError(
+            f"{file}, column {quoted(column.date)}, holds {quoted(texts[wrong])} in row {row}, "
+            "counted from 0, where a date like those of the training belongs; correct it."
+        )
+    found: npt.NDArray[np.float64] = np.append(parts[:, place], math.nan)[codes]
+    return found
+
+
+def _see_all(table: Table, profiles: Sequence[Profile], goals: Targets) -> None:
+    for group in _groups(profiles):
+        start = 0
+        for arrays in table.columns([each.date or each.name for each in group]):
+            keep = goals.kept(start, len(arrays[0]))
+            for profile, array in zip(group, arrays, strict=True):
+                _see(profile, array, keep, table.name, start)
+            start += len(keep)
+
+
+def _with_dates(table: Table, profiles: Sequence[Profile], goals: Targets) -> list[Profile]:
+    """Put the parts of dates in the places of their columns, and look at them."""
+    made: list[Profile] = []
+    for profile in profiles:
+        layout = _layout(table, profile, goals) if looks_like_dates(profile) else None
+        if profile.kind == "date" or layout is not None:
+            parts = profiles_of_dates(profile.name, layout or "")
+            _see_all(table, parts, goals)
+            made += parts
+        else:
+            made.append(profile)
+    return made
+
+
+def _layout(table: Table, profile: Profile, goals: Targets) -> str | None:
+    """Return the one layout of dates that are text; None where there is not one."""
+    seen, start = Layouts(), 0
+    for (array,) in table.columns([profile.name]):
+        texts, codes = texts_of(array)
+        used = np.unique(codes[goals.kept(start, len(codes))])
+        if not seen.see(texts[k] for k in used.tolist() if k >= 0 and not is_missing(texts[k])):
+            return None
+        start += len(codes)
+    return seen.possible[0] if len(seen.possible) == 1 else None
+
+
 def _profile(name: str, kind: Any) -> Profile:
     return Profile(name, kind_of(kind), str(kind)[:60])
 
 
 def _see(profile: Profile, array: Any, keep: npt.NDArray[np.bool_], file: str, start: int) -> None:
-    if profile.kind == "number":
+    if profile.date:
+        column = Column(profile.name, date=profile.date, part=profile.part, layout=profile.layout)
+        profile.see_numbers(_part(column, array, file, start)[keep])
+    elif profile.kind == "number":
         place = f"{file}, column {quoted(profile.name)},"
         profile.see_numbers(numbers_of(array, place, start)[keep])
     else:

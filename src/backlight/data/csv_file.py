@@ -2,27 +2,24 @@
 
 It takes a file in UTF-8 with a header (or with numbers only), and gives a `Dataset`, or one
 sentence that names the line and the column of what is wrong.  Rows are converted as they are
-read, so that a large file needs little more memory than the numbers in it.
+read, and large features lie in a temporary file, so that a table may be larger than memory.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from backlight.data.arrow_target import target_names, without_target
-from backlight.data.columns import MOST_TEXTS, Column, LeftOut, Profile, decide, nothing_left
-from backlight.data.csv_reader import Reader, Record
+from backlight.data.columns import Column, decide_all, nothing_left
+from backlight.data.csv_columns import AgainError, Choice, Found, read_columns
+from backlight.data.csv_reader import Reader
 from backlight.data.dataset import Dataset
-from backlight.data.encode import missing_columns
+from backlight.data.encode import missing_columns, sources
 from backlight.data.messages import (
     PathLike,
     did_you_mean,
@@ -32,6 +29,7 @@ from backlight.data.messages import (
     plural,
     quoted,
 )
+from backlight.data.rows import map_rows, pieces
 from backlight.data.target import (
     FloatArray,
     FloatType,
@@ -39,16 +37,11 @@ from backlight.data.target import (
     Task,
     check_task,
     float_type,
-    is_missing,
     number,
     target_from_cells,
     target_from_columns,
 )
-from backlight.errors import DataError
-
-ROWS_AT_ONCE = 4096
-
-_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*\Z")
+from backlight.errors import DataError, OutOfMemoryError
 
 
 def read_csv(
@@ -61,10 +54,16 @@ def read_csv(
 ) -> Dataset:
     """Read a data set from a table of text.
 
-    The file is UTF-8, with or without a byte-order mark, with any kind of line end; quotes and
-    line ends inside quotes follow RFC 4180; blank lines are passed over; spaces around a cell do
-    not count.  The first row names the columns, unless it holds nothing but numbers (and gaps),
-    in which case it is data and the columns are ``column_1``, ``column_2``, …
+    The file is UTF-8, with or without a byte-order mark, or UTF-16 with one, with any kind of
+    line end; quotes and line ends inside quotes follow RFC 4180; blank lines are passed over;
+    spaces around a cell do not count.  The first row names the columns, unless it holds nothing
+    but numbers (and gaps), in which case it is data and the columns are ``column_1``,
+    ``column_2``, …  A first column without a name, which programs write for the numbers of the
+    rows, is called ``index``.  A line ``sep=;`` and lines of remarks, with ``#``, may stand above.
+
+    Where cells are not divided by commas, numbers may have a decimal comma, as in ``1.234,5``;
+    the file is read so when some do and none in the first 1000 rows is written as ``0.5``.
+    Dates become the features of `backlight.data.dates.PARTS`.
 
     Empty cells, ``NA``, ``N/A``, ``NaN``, ``null`` and ``?`` are missing values.  A column is
     numbers when all other cells are; where fewer than half of them are, it is text, and
@@ -101,24 +100,63 @@ def read_csv(
         When the file is missing, empty, not text in UTF-8, or has no rows; a row has too many or
         too few cells; a column has no name or the name of another; there is text among numbers
         or an infinity; the target does not exist or has a single class.
+    OutOfMemoryError
+        When there are more rows than memory holds the targets of.
     UsageError
         When `task`, `dtype` or `delimiter` is not possible.
+
+    Notes
+    -----
+    Features of more than 64 MiB are written to a temporary file as they are read, and training
+    reads them from there; of each row, memory holds its target and where it stands.
     """
     check_task(task)
     kind = float_type(dtype)
-    file = existing_file(path)[0]
-    texts: set[int] = set()
+    file, size = existing_file(path)
+    _check_room(file, size)
+    kinds: dict[int, str] = {}
     while True:
         with Reader(file, delimiter) as reader:
             header, rows = reader.header_and_rows()
             columns = _choose(reader.name, header, target)
             try:
-                found = _collect(columns, rows, kind, texts)
+                found = read_columns(columns, rows, kind, kinds)
                 break
-            except _TextMetError as met:
-                # Read again from the start with this column as text, which is seldom far away.
-                texts.add(met.column)
-    return _dataset(columns, found, file, task, kind)
+            except AgainError as again:
+                # Read again from the start with this column as what it is; seldom far away.
+                kinds[again.column] = again.kind
+    data = _dataset(columns, found, file, task, kind)
+    if reader.decimal_comma:
+        return replace(data, remarks=(*data.remarks, "Numbers were read with a decimal comma."))
+    return data
+
+
+LARGE_BYTES = 2**30
+"""Tables of text smaller than this are read without asking how much memory there is."""
+
+_ROW_BYTES = 100
+"""What a row takes in memory while a table is read: its line and the cell of its target."""
+
+
+def _check_room(file: Path, size: int) -> None:
+    """Refuse a table whose rows are more than memory holds, judged by its first megabyte."""
+    if size < LARGE_BYTES:
+        return
+    from backlight.execute.native.room import available
+
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(2**20)
+    except OSError:
+        return  # which its reader says
+    rows = int(size / max(len(start), 1) * max(start.count(b"\n"), 1))
+    room = available()
+    if room is not None and rows * _ROW_BYTES > room:
+        raise OutOfMemoryError(
+            f"{name_of(file)} holds about {rows:,} rows, and to read them as text takes about "
+            f"{rows * _ROW_BYTES / 2**30:.1f} GiB where {room / 2**30:.1f} GiB are free; write it "
+            "as Parquet, of which a few rows are read at a time, or train on a part of the rows."
+        )
 
 
 def read_features(
@@ -173,114 +211,47 @@ def read_csv_rows(
     file = existing_file(path)[0]
     with Reader(file, delimiter) as reader:
         header, rows = reader.header_and_rows()
-        missing = missing_columns([each.name for each in columns], header, reader.name)
+        wanted = sources(columns)
+        missing = missing_columns(wanted, header, reader.name)
         if missing is not None:
             raise missing
-        features = tuple(header.index(each.name) for each in columns)
-        chosen = _Columns(reader.name, header, features, ())
-        known = dict(zip(features, columns, strict=True))
-        found = _collect(chosen, rows, kind, set(), known)
+        features = tuple(header.index(each) for each in wanted)
+        chosen = Choice(reader.name, header, features, ())
+        known = {
+            header.index(source): [each for each in columns if each.source == source]
+            for source in wanted
+        }
+        found = read_columns(chosen, rows, kind, {}, known)
     if not len(found.X):
         raise DataError(f"{name_of(path)} holds no row of data; one or more are needed.")
-    if not gaps and np.isnan(found.X).any():
-        row, column = np.argwhere(np.isnan(found.X))[0].tolist()
-        count = int(np.count_nonzero(np.isnan(found.X)))
+    if not gaps:
+        _refuse_gaps(found, chosen)
+    # Parts of a date stand beside each other in the file, and perhaps not in the network.
+    there = [id(each) for source in wanted for each in known[header.index(source)]]
+    order = [there.index(id(each)) for each in columns]
+    if order == list(range(len(order))):
+        return found.X
+    return map_rows(found.X, lambda rows: np.ascontiguousarray(rows[:, order]), kind)
+
+
+def _refuse_gaps(found: Found, chosen: Choice) -> None:
+    count, first = 0, None
+    start = 0
+    for part in pieces(found.X):
+        gaps = np.argwhere(np.isnan(part))
+        if len(gaps) and first is None:
+            first = (start + int(gaps[0][0]), int(gaps[0][1]))
+        count += len(gaps)
+        start += len(part)
+    if first is not None:
         raise DataError(
-            f"{chosen.place(found.lines[row], features[column])} has no value "
+            f"{chosen.place(found.lines[first[0]], chosen.features[first[1]])} has no value "
             f"({plural(count, 'such cell')} in the file); fill in what is missing or remove those "
             "rows."
         )
-    return found.X
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """The columns of a table: all names, which are features, and which are the target."""
-
-    file: str
-    names: tuple[str, ...]
-    features: tuple[int, ...]
-    targets: tuple[int, ...]
-
-    def place(self, line: int, column: int) -> str:
-        return f"{self.file}, line {line}, column {quoted(self.names[column])},"
-
-
-class _TextMetError(Exception):
-    """A column that was taken for numbers holds text."""
-
-    def __init__(self, column: int) -> None:
-        super().__init__(column)
-        self.column = column
-
-
-@dataclass
-class _Texts:
-    """A column of text, as far as it was read."""
-
-    profile: Profile
-    numbers: int = 0
-    present: int = 0
-    first_line: int = 0
-    first: str = ""
-
-    def codes(self, cells: Sequence[str], lines: Sequence[int]) -> npt.NDArray[np.float64]:
-        """Give each cell its code, NaN where there is none."""
-        known = self.profile.texts
-        made = np.empty(len(cells))
-        for k, cell in enumerate(cells):
-            text = cell.strip()
-            if is_missing(text):
-                made[k] = math.nan
-                self.profile.missing += 1
-                continue
-            self.present += 1
-            if number(text) is not None:
-                self.numbers += 1
-            elif not self.first_line:
-                self.first_line, self.first = lines[k], text
-            if text not in known:
-                if len(known) >= MOST_TEXTS:
-                    self.profile.too_many = True
-                    made[k] = 0.0
-                    continue
-                known[text] = len(known)
-            made[k] = known[text]
-        self.profile.rows += len(cells)
-        return made
-
-    def check(self, columns: _Columns, column: int) -> None:
-        """Refuse a few texts among numbers, and decimal commas."""
-        if self.first_line and _DECIMAL_COMMA.match(self.first):
-            raise DataError(
-                f"{columns.place(self.first_line, column)} holds {quoted(self.first)}, a number "
-                "with a decimal comma; write numbers with a point, for instance with "
-                "pandas.read_csv(..., decimal=',') and to_csv."
-            )
-        if self.present and 2 * self.numbers >= self.present:
-            raise _text_in_numbers(columns, self.first_line, column, self.first)
-
-
-def _text_in_numbers(columns: _Columns, line: int, column: int, cell: str) -> DataError:
-    return DataError(
-        f"{columns.place(line, column)} holds the text {quoted(cell.strip())} where a number "
-        "belongs; correct it, choose this column as the target, or code it as numbers."
-    )
-
-
-@dataclass
-class _Found:
-    """What was read: the coded features, the target's cells, the line of each row."""
-
-    X: FloatArray
-    labels: list[list[str]]
-    lines: array[int]
-    profiles: list[Profile]
-    without_target: int = 0
-    texts: dict[int, _Texts] = field(default_factory=dict)
-
-
-def _choose(file: str, names: tuple[str, ...], target: str | Sequence[str] | None) -> _Columns:
+def _choose(file: str, names: tuple[str, ...], target: str | Sequence[str] | None) -> Choice:
     wanted = [names[-1]] if target is None else target_names(names, target)
     for each in wanted:
         if each not in names:
@@ -296,116 +267,12 @@ def _choose(file: str, names: tuple[str, ...], target: str | Sequence[str] | Non
             f"{file} has {only}; a feature and a target are needed "
             "(where cells are not divided by a comma, semicolon, tab or bar, give the delimiter)."
         )
-    return _Columns(file, names, features, chosen)
-
-
-def _collect(
-    columns: _Columns,
-    rows: Iterator[Record],
-    dtype: np.dtype[np.floating],
-    texts: set[int],
-    known: dict[int, Column] | None = None,
-) -> _Found:
-    """Convert the rows, a few thousand at a time."""
-    profiles = [
-        Profile(columns.names[k], "text" if k in texts else "number") for k in columns.features
-    ]
-    found = _Found(
-        np.empty((0, len(profiles)), dtype),
-        [[] for _ in columns.targets],
-        array("q"),
-        profiles,
-        texts={
-            k: _Texts(profile)
-            for k, profile in zip(columns.features, profiles, strict=True)
-            if k in texts
-        },
-    )
-    blocks = []
-    while block := list(islice(rows, ROWS_AT_ONCE)):
-        kept = [(line, cells) for line, cells in block if _has_target(columns, cells)]
-        found.without_target += len(block) - len(kept)
-        if not kept:
-            continue
-        lines = [line for line, _ in kept]
-        cells = list(zip(*(cells for _, cells in kept), strict=True))
-        found.lines.extend(lines)
-        for labels, k in zip(found.labels, columns.targets, strict=True):
-            labels += cells[k]
-        values = np.empty((len(kept), len(profiles)))
-        for k, (place, profile) in enumerate(zip(columns.features, profiles, strict=True)):
-            values[:, k] = _converted(columns, place, cells[place], lines, found, profile, known)
-        blocks.append(_held(values, dtype, columns, lines))
-    if blocks:
-        found.X = np.concatenate(blocks)
-    for k, text in found.texts.items():
-        text.check(columns, k)
-    return found
-
-
-def _has_target(columns: _Columns, cells: list[str]) -> bool:
-    return not any(is_missing(cells[k]) for k in columns.targets)
-
-
-def _converted(
-    columns: _Columns,
-    place: int,
-    cells: Sequence[str],
-    lines: Sequence[int],
-    found: _Found,
-    profile: Profile,
-    known: dict[int, Column] | None,
-) -> npt.NDArray[np.float64]:
-    """Convert the cells of a column: numbers, or the codes of categories."""
-    if place in found.texts:
-        return found.texts[place].codes(cells, lines)
-    if known is not None and known[place].kind == "category":
-        return known[place].encode(cells)
-    try:
-        numbers = np.array(list(map(float, cells)))
-        plain = "_" not in "".join(cells)
-    except ValueError:
-        plain = False
-    if not plain:
-        numbers = np.empty(len(cells))
-        for k, cell in enumerate(cells):
-            value = math.nan if is_missing(cell) else number(cell)
-            if value is None:
-                if known is None:
-                    raise _TextMetError(place)
-                raise _text_in_numbers(columns, lines[k], place, cell)
-            numbers[k] = value
-    infinite = np.isinf(numbers)
-    if infinite.any():
-        k = int(np.argmax(infinite))
-        raise DataError(
-            f"{columns.place(lines[k], place)} is infinite (it holds {quoted(cells[k].strip())}); "
-            "correct it or remove that row."
-        )
-    profile.see_numbers(numbers)
-    return numbers
-
-
-def _held(
-    values: npt.NDArray[np.float64],
-    dtype: np.dtype[np.floating],
-    columns: _Columns,
-    lines: Sequence[int],
-) -> FloatArray:
-    with np.errstate(over="ignore"):
-        block: FloatArray = values.astype(dtype)
-    if np.isinf(block).any():
-        row, column = np.argwhere(np.isinf(block))[0].tolist()
-        raise DataError(
-            f"{columns.place(lines[row], columns.features[column])} holds a number that is too "
-            f"large for {dtype}; scale the numbers or read them as float64."
-        )
-    return block
+    return Choice(file, names, features, chosen)
 
 
 def _dataset(
-    columns: _Columns,
-    found: _Found,
+    columns: Choice,
+    found: Found,
     file: Path,
     task: Task | None,
     dtype: np.dtype[np.floating],
@@ -419,30 +286,30 @@ def _dataset(
             f"{' below its header' if not len(found.X) else ''}"
             f"{' with a target' if remarks else ''}; two or more are needed."
         )
-    decided = [decide(each) for each in found.profiles]
-    kept = [k for k, each in enumerate(decided) if isinstance(each, Column)]
-    left_out = tuple(each for each in decided if isinstance(each, LeftOut))
+    kept, used, left_out = decide_all(found.profiles)
     y = _target(columns, found, task, dtype)
     if not kept:
         raise nothing_left(columns.file, left_out)
-    used = tuple(each for each in decided if isinstance(each, Column))
+    whole = len(kept) == len(found.profiles)
     return Dataset(
         name=file.stem,
-        X=found.X if len(kept) == len(decided) else np.ascontiguousarray(found.X[:, kept]),
+        X=found.X
+        if whole
+        else map_rows(found.X, lambda rows: np.ascontiguousarray(rows[:, kept]), dtype),
         y=y.y,
         feature_names=tuple(each.name for each in used),
         target_name=", ".join(targets),
         class_names=y.class_names,
         task=y.task,
         source=f"CSV file {columns.file}",
-        columns=used,
-        left_out=left_out,
+        columns=tuple(used),
+        left_out=tuple(left_out),
         remarks=remarks,
     )
 
 
 def _target(
-    columns: _Columns, found: _Found, task: Task | None, dtype: np.dtype[np.floating]
+    columns: Choice, found: Found, task: Task | None, dtype: np.dtype[np.floating]
 ) -> Target:
     names = [columns.names[k] for k in columns.targets]
 

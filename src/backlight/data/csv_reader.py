@@ -7,7 +7,9 @@ or one sentence that names the line at fault.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +18,15 @@ from backlight.data.target import is_missing, number
 from backlight.errors import DataError, UsageError
 
 _DELIMITERS = ",;\t|"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_SEPARATOR = re.compile(r"sep=(.)\s*\Z")
+"""The line by which spreadsheets say what stands between cells."""
+
+_POINT = re.compile(r"\s*[-+]?\d+\.\d+\s*\Z")
+_COMMA = re.compile(r"\s*[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+\s*\Z")
+_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:[.,]\d{3})+\s*\Z")
+_ROWS_FOR_COMMAS = 1000
+"""So many rows show whether numbers have a decimal comma."""
 
 Record = tuple[int, list[str]]
 """The line on which a row begins, counted from 1, and its cells."""
@@ -33,10 +44,16 @@ class Reader:
         self._path = file
         self._delimiter = delimiter
         self._stream: TextIO | None = None
+        self._encoding = "utf-8"
+        self._before = 0
+        self.decimal_comma = False
 
     def __enter__(self) -> Reader:
         try:
-            self._stream = self._path.open(encoding="utf-8-sig", newline="")
+            with self._path.open("rb") as beginning:
+                wide = beginning.read(2) in _UTF_16
+            self._encoding = "utf-16" if wide else "utf-8-sig"
+            self._stream = self._path.open(encoding=self._encoding, newline="")
         except OSError as error:
             raise DataError(
                 f"{self.name} cannot be opened ({reason(error)}); check its permissions."
@@ -49,8 +66,12 @@ class Reader:
 
     def header_and_rows(self) -> tuple[tuple[str, ...], Iterator[Record]]:
         """Give the names of the columns and the rows of data, each of the right length."""
-        delimiter = self._delimiter or self._detect()
+        delimiter = self._delimiter or self._announced() or self._detect()
+        self._before = self._remarks(delimiter)
         records = self._records(delimiter)
+        self.decimal_comma = delimiter != "," and self._has_decimal_commas(delimiter)
+        if self.decimal_comma:
+            records = ((line, [_with_point(cell) for cell in cells]) for line, cells in records)
         first = next(records, None)
         if first is None:
             raise DataError(f"{self.name} is empty; write a header and rows of data to it.")
@@ -58,7 +79,10 @@ class Reader:
         if _is_data(cells):
             names = tuple(f"column_{i + 1}" for i in range(len(cells)))
             return names, self._of_equal_length(names, line, records, first)
-        names = tuple(cell.strip() for cell in cells)
+        names = _named(tuple(cell.strip() for cell in cells))
+        width = len(cells)
+        if len(names) < width:
+            records = self._without_last(names, line, records)
         if any(not (number(cell) or 0.0).is_integer() for cell in names):
             raise DataError(
                 f"{self.name}, line {line}, should name the columns but holds numbers among text, "
@@ -69,6 +93,51 @@ class Reader:
 
     def _detect(self) -> str:
         return max(_DELIMITERS, key=self._width)
+
+    def _announced(self) -> str | None:
+        """Return the delimiter that a first line ``sep=;`` names, and pass over that line."""
+        assert self._stream is not None
+        try:
+            self._stream.seek(0)
+            found = _SEPARATOR.match(self._stream.readline(100))
+        except UnicodeError:
+            return None  # which is said when the rows are read
+        if found is None:
+            return None
+        self._before = 1
+        return found[1]
+
+    def _remarks(self, delimiter: str) -> int:
+        """Count the lines above the header: ``#`` and a remark, of another width than the rest."""
+        remarks, first = self._before, None
+        for line, cells in islice(self._records(delimiter), 100):
+            if not cells[0].lstrip().startswith("#"):
+                return remarks if first is not None and first != len(cells) else self._before
+            first, remarks = len(cells) if first is None else first, line
+        return self._before
+
+    def _has_decimal_commas(self, delimiter: str) -> bool:
+        """Tell whether numbers are written as 0,5: some are, and none as 0.5."""
+        commas = False
+        for _, cells in islice(self._records(delimiter), _ROWS_FOR_COMMAS):
+            for cell in cells:
+                if _POINT.match(cell) and not _THOUSANDS.match(cell):
+                    return False
+                # 1,234 may be a number of thousands, and says nothing.
+                commas = commas or bool(_COMMA.match(cell) and not _THOUSANDS.match(cell))
+        return commas
+
+    def _without_last(
+        self, names: tuple[str, ...], header_line: int, records: Iterator[Record]
+    ) -> Iterator[Record]:
+        """Leave out the cell behind a delimiter that ends each row."""
+        for line, cells in records:
+            if len(cells) == len(names) + 1 and cells[-1].strip():
+                raise DataError(
+                    f"{self.name}, line {header_line}, has no name for column {len(cells)}, and "
+                    f"line {line} has {quoted(cells[-1])} in it; name it or remove the column."
+                )
+            yield line, cells[: len(names)] if len(cells) == len(names) + 1 else cells
 
     def _width(self, delimiter: str) -> int:
         """Count the cells that a delimiter makes of the first row; none where it cannot be."""
@@ -83,20 +152,29 @@ class Reader:
         line = 1
         try:
             self._stream.seek(0)
+            for _ in range(self._before):
+                self._stream.readline()
+            line += self._before
             reader = csv.reader(self._lines(self._stream), delimiter=delimiter, strict=True)
             for cells in reader:
-                if len(cells) > 1 or (cells and cells[0].strip()):
+                # A blank line has no cell, and two quotes make an empty one.
+                if len(cells) > 1 or (cells and (not cells[0] or cells[0].strip())):
                     yield line, cells
-                line = reader.line_num + 1
+                line = self._before + reader.line_num + 1
         except csv.Error as error:
             raise DataError(
                 f"{self.name}, line {line}, breaks the rules of quoting or length ({error}); "
                 "close every quote and double those inside a cell."
             ) from error
         except UnicodeError as error:
+            if self._encoding == "utf-16":
+                raise DataError(
+                    f"{self.name} is no whole text in UTF-16; save the file as CSV in UTF-8."
+                ) from error
             raise DataError(
-                f"{self.name}, line {self._undecodable_line()}, is not text in UTF-8; "
-                "save the file as CSV in UTF-8."
+                f"{self.name}, line {self._undecodable_line()}, is not text in UTF-8; save the "
+                "file as CSV in UTF-8 (one of Western Europe with: iconv -f WINDOWS-1252 -t UTF-8 "
+                f"{self.name} > NEW.csv)."
             ) from error
         except OSError as error:
             raise DataError(f"{self.name} cannot be read ({reason(error)}).") from error
@@ -151,6 +229,20 @@ class Reader:
                     "holds the delimiter."
                 )
             yield line, cells
+
+
+def _named(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give a name to a first column without one, and leave out a last one without one."""
+    if len(names) > 1 and not names[0] and "index" not in names:
+        names = ("index", *names[1:])  # programs write the numbers of the rows so
+    return names[:-1] if len(names) > 1 and not names[-1] else names
+
+
+def _with_point(cell: str) -> str:
+    """Write a number that has a decimal comma with a point."""
+    if _COMMA.match(cell) or _THOUSANDS.match(cell):
+        return cell.replace(".", "").replace(",", ".")
+    return cell
 
 
 def _is_data(cells: list[str]) -> bool:

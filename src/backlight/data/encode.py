@@ -170,9 +170,11 @@ class Preprocessor:
         """
         found = moments(X)
         counts = _counts(X, columns)
+        # All parts of a date are missing together, and the first of them says so.
+        first = {column.date: k for k, column in reversed(list(enumerate(columns)))}
         made = cls(
             tuple(
-                _number(found, k, column, scale)
+                _number(found, k, column, scale, not column.date or first[column.date] == k)
                 if column.kind == "number"
                 else _category(counts[k], bool(found.missing[k]), column)
                 for k, column in enumerate(columns)
@@ -229,7 +231,7 @@ class Preprocessor:
 
     def missing_from(self, names: Sequence[str], where: str) -> DataError | None:
         """Return the error for a table that lacks columns, naming all of them; None if none."""
-        return missing_columns([each.name for each in self.columns], names, where)
+        return missing_columns(sources(self.columns), names, where)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain data, which JSON stores exactly."""
@@ -250,6 +252,11 @@ class Preprocessor:
             raise DataError(
                 "The stored preprocessing of a table is damaged; train the run again."
             ) from error
+
+
+def sources(columns: Sequence[Column]) -> list[str]:
+    """Return the columns of a table that columns are read from, each once."""
+    return list(dict.fromkeys(each.source for each in columns))
 
 
 def preprocessing_from_dict(stored: Mapping[str, Any]) -> Standardizer | Preprocessor:
@@ -300,8 +307,8 @@ def _counts(X: FloatArray, columns: Sequence[Column]) -> dict[int, npt.NDArray[n
     return found
 
 
-def _number(found: Moments, k: int, column: Column, scale: bool) -> Encoding:
-    marked = bool(found.missing[k])
+def _number(found: Moments, k: int, column: Column, scale: bool, mark: bool) -> Encoding:
+    marked = mark and bool(found.missing[k])
     if scale:
         return Encoding(column, float(found.mean[k]), float(found.scale[k]), marked=marked)
     return Encoding(column, fill=float(found.mean[k]), marked=marked)

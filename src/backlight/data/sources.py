@@ -327,6 +327,8 @@ def _kind(file: Path) -> str:
         raise DataError(
             f"{name_of(file)} cannot be opened ({reason(error)}); check its permissions."
         ) from error
+    if suffix in (".xlsx", ".xlsm", ".xls", ".ods"):
+        raise DataError(f"{name_of(file)} is a spreadsheet; save the sheet as CSV (in UTF-8).")
     if start[:2] == b"PK":
         return "npz"
     if start == b"\x93NUMPY":

@@ -156,7 +156,9 @@ def target_from_cells(
     values = np.array([math.nan if value is None else value for value in parsed])
     texts = [i for i, value in enumerate(parsed) if value is None]
     if texts and task != "classification" and (task or 2 * len(texts) < len(cells)):
-        remedy = "correct the cell" if task else "correct it, or give task='classification'"
+        remedy = (
+            "correct the cell" if task else "correct it, or give task='classification' (--task)"
+        )
         raise DataError(
             f"{place(texts[0])} holds the text {quoted(cells[texts[0]])} where a number belongs; "
             f"{remedy}."
@@ -400,7 +402,7 @@ def _text_classes(labels: list[str], name: str, task: Task | None) -> Target:
 def _all_different(name: str, rows: int) -> DataError:
     return DataError(
         f"{name} holds a different text in each of the {rows} rows, as names or identifiers do; "
-        "choose another target, or give task='classification'."
+        "choose another target, or give task='classification' (--task)."
     )
 
 
