@@ -97,14 +97,18 @@ def cold_starts(say: Say, rounds: int) -> list[dict[str, Any]]:
 
 
 def compile_times(say: Say, rounds: int, networks: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the seconds that compiling takes: with an empty cache, and in the next process."""
+    """Return the seconds that compiling takes: with an empty cache, and in the next process.
+
+    Before it comes the start of the library, which is given by itself.
+    """
     found = []
     for network in networks:
         rows: dict[str, dict[str, Any]] = {}
         for _ in range(rounds):
             for name in ("Backlight", "JAX scan", "PyTorch compile"):
+                lists = ("first", "cached", "first_start", "cached_start")
                 row = rows.setdefault(
-                    name, {"network": network, "name": name, "first": [], "cached": []}
+                    name, {"network": network, "name": name} | {each: [] for each in lists}
                 )
                 if "absent" in row:
                     continue
@@ -121,7 +125,9 @@ def compile_times(say: Say, rounds: int, networks: Sequence[str]) -> list[dict[s
                             _, said = run_script(
                                 _script("compile_time"), name, network, variables=variables
                             )
-                            row[which].append(float(said.split()[-1]))
+                            start, seconds = map(float, said.splitlines()[-1].split())
+                            row[which].append(seconds)
+                            row[f"{which}_start"].append(start)
                     except AbsentError as error:
                         say(f"  compile time: {name}: {error}")
                         row["absent"] = str(error)

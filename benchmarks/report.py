@@ -158,17 +158,18 @@ def _seconds_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _compile_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = ("first", "cached", "cached_start")
     cells = [
         [
             f"{row['network']}, {row['name']}",
             *(
                 number(1e3 * statistics.median(row[which])) if row.get(which) else "—"
-                for which in ("first", "cached")
+                for which in columns
             ),
         ]
         for row in rows
     ]
-    return grid(["", "first time, ms", "cached, ms"], cells)
+    return grid(["", "first time, ms", "cached, ms", "to start before that, ms"], cells)
 
 
 def _bytes_table(rows: Sequence[Mapping[str, Any]], what: str) -> str:

@@ -4,7 +4,9 @@ For each task both estimators are fitted in turn, in one process, several times 
 the medians of the seconds, the median of the ratios of neighbouring fits, and the scores on data
 that neither has seen.  ``tol=0`` and ``n_iter_no_change=inf`` keep both at it for all epochs.  The
 first fit of Backlight, which compiles (or loads what was compiled in an earlier run), is reported
-by itself.
+by itself.  ``limit`` is how many times as fast a fit could be in which nothing but the matrix
+products took time, done by NumPy with the BLAS that scikit-learn uses too; where products are tiny,
+that is NumPy's own overhead, which compiled code does not have.
 
     python benchmarks/sklearn_estimators.py [--rounds 5] [--only iris] [--float32] [--json FILE]
 
@@ -35,6 +37,9 @@ import backlight as bl
 from backlight import sklearn as estimators
 from backlight.errors import DataError
 
+SINGLE = {"dtype": "float32"}
+"""Given float64 features, compute in float32 all the same."""
+
 Data = tuple[np.ndarray, np.ndarray]
 Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -54,6 +59,8 @@ class Task:
         How many times faster Backlight is meant to be.
     rounds : int or None
         How often at most; None for no limit.
+    own : dict
+        Options that only Backlight's has.
     """
 
     name: str
@@ -61,6 +68,7 @@ class Task:
     options: dict[str, Any]
     goal: float
     rounds: int | None = None
+    own: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,7 +80,9 @@ class Result:
     first_seconds: float = 0.0
     seconds: float = 0.0
     seconds_scikit_learn: float = 0.0
+    seconds_products: float = 0.0
     ratio: float = 0.0
+    limit: float = 0.0
     score: float = 0.0
     score_scikit_learn: float = 0.0
     ratios: list[float] = field(default_factory=list)
@@ -118,6 +128,12 @@ def tasks() -> list[Task]:
         Task("digits, batch 32", toy(datasets.load_digits),
              {"max_iter": 20, "batch_size": 32}, 10.0),
         Task("Fashion-MNIST", fashion, {"max_iter": 2, "hidden_layer_sizes": (128,)}, 3.0, 3),
+        # The same data, on which scikit-learn has no such choice.
+        Task("digits in float32", toy(datasets.load_digits), {"max_iter": 30}, 10.0, own=SINGLE),
+        Task("digits, batch 32, in float32", toy(datasets.load_digits),
+             {"max_iter": 20, "batch_size": 32}, 10.0, own=SINGLE),
+        Task("Fashion-MNIST in float32", fashion, {"max_iter": 2, "hidden_layer_sizes": (128,)},
+             3.0, 3, own=SINGLE),
     ]  # fmt: skip
 
 
@@ -125,12 +141,39 @@ def pair(task: Task, y: np.ndarray) -> tuple[Any, Any]:
     """Return Backlight's estimator and scikit-learn's."""
     options = {"random_state": 0, "tol": 0.0, "n_iter_no_change": np.inf, **task.options}
     kind = "MLPRegressor" if y.dtype.kind == "f" else "MLPClassifier"
-    return getattr(estimators, kind)(**options), getattr(neural_network, kind)(**options)
+    mine = getattr(estimators, kind)(**options, **task.own)
+    return mine, getattr(neural_network, kind)(**options)
 
 
 def timed(estimator: Any, X: np.ndarray, y: np.ndarray) -> float:
     start = time.perf_counter()
     estimator.fit(X, y)
+    return time.perf_counter() - start
+
+
+def products(fitted: Any, examples: int, batch: int, dtype: str) -> Callable[[], None]:
+    """Return a function that does the matrix products of a fit and nothing else."""
+    sizes = [fitted.coefs_[0].shape[0], *(each.shape[1] for each in fitted.coefs_)]
+    rows = [np.ones((batch, size), dtype) for size in sizes]
+    weights = [np.ones(each.shape, dtype) for each in fitted.coefs_]
+    forward = [(rows[k], weight, rows[k + 1]) for k, weight in enumerate(weights)]
+    backward = [(rows[k].T, rows[k + 1], weight) for k, weight in enumerate(weights)]
+    # No derivative by the features is needed.
+    deeper = [(rows[k + 1], weights[k].T, rows[k]) for k in range(1, len(weights))]
+    made = [(a, b, np.empty_like(c)) for a, b, c in (*forward, *backward, *deeper)]
+    steps = fitted.n_iter_ * -(-examples // batch)
+
+    def run() -> None:
+        for _ in range(steps):
+            for a, b, out in made:
+                np.matmul(a, b, out=out)
+
+    return run
+
+
+def seconds_of(work: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    work()
     return time.perf_counter() - start
 
 
@@ -140,17 +183,21 @@ def measure(task: Task, rounds: int, dtype: str) -> Result:
     X, X_test = X.astype(dtype), X_test.astype(dtype)
     mine, theirs = pair(task, y)
     found = Result(task.name, task.goal, dtype, first_seconds=timed(mine, X, y))
-    times: list[tuple[float, float]] = []
+    batch = min(int(task.options.get("batch_size", 200)), len(X))
+    only_products = products(mine, len(X), batch, dtype)
+    times: list[tuple[float, float, float]] = []
     for k in range(rounds if task.rounds is None else min(rounds, task.rounds)):
         turn = ("mine", "theirs") if k % 2 else ("theirs", "mine")
         taken = {who: timed(mine if who == "mine" else theirs, X, y) for who in turn}
-        times.append((taken["mine"], taken["theirs"]))
+        times.append((taken["mine"], taken["theirs"], seconds_of(only_products)))
     assert mine.n_iter_ == theirs.n_iter_ and is_classifier(mine) == is_classifier(theirs)
     found.epochs = mine.n_iter_
-    found.seconds = statistics.median(a for a, _ in times)
-    found.seconds_scikit_learn = statistics.median(b for _, b in times)
-    found.ratios = [b / a for a, b in times]
+    found.seconds = statistics.median(a for a, _, _ in times)
+    found.seconds_scikit_learn = statistics.median(b for _, b, _ in times)
+    found.seconds_products = statistics.median(c for _, _, c in times)
+    found.ratios = [b / a for a, b, _ in times]
     found.ratio = statistics.median(found.ratios)
+    found.limit = statistics.median(b / c for _, b, c in times)
     found.score = float(mine.score(X_test, y_test))
     found.score_scikit_learn = float(theirs.score(X_test, y_test))
     return found
@@ -158,8 +205,9 @@ def measure(task: Task, rounds: int, dtype: str) -> Result:
 
 def line(found: Result) -> str:
     return (
-        f"{found.task:26}  {found.epochs:6} {found.first_seconds:7.3f}s {found.seconds:7.4f}s "
-        f"{found.seconds_scikit_learn:7.4f}s {found.ratio:6.1f} {found.goal:5.0f}   "
+        f"{found.task:28}  {found.epochs:6} {found.first_seconds:7.3f}s {found.seconds:7.4f}s "
+        f"{found.seconds_scikit_learn:7.4f}s {found.ratio:6.1f} {found.goal:5.0f} "
+        f"{found.limit:6.1f}   "
         f"{found.score:.4f} {found.score_scikit_learn:.4f}"
     )
 
@@ -174,7 +222,7 @@ def main() -> int:
     warnings.simplefilter("ignore", ConvergenceWarning)
     dtype = "float32" if given.float32 else "float64"
     print(f"{'task (' + dtype + ')':26}  {'epochs':>6} {'first':>8} {'fit':>8} {'sklearn':>8} "
-          f"{'times':>6} {'goal':>5}   score and scikit-learn's")  # fmt: skip
+          f"{'times':>6} {'goal':>5} {'limit':>6}   score and scikit-learn's")  # fmt: skip
     results = []
     for task in tasks():
         if given.only.lower() not in task.name.lower():

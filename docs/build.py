@@ -89,7 +89,7 @@ def row(primitive: Primitive) -> tuple[str, ...]:
         derivatives(primitive),
         primitive.domain,
         primitive.kink.convention if primitive.kink else "–",
-        primitive.onnx or "–",
+        primitive.onnx or ("several" if primitive.to_onnx else "–"),
     )
 
 

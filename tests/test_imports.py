@@ -45,10 +45,12 @@ BEFORE_TRAINING = {"llvmlite", "platformdirs", "backlight.execute", "backlight.e
 """What is loaded when it is first used."""
 
 
-def loaded_by(code: str) -> set[str]:
+def loaded_by(code: str, cache: Path | None = None) -> set[str]:
     """Return the modules that a new process has loaded after running some code."""
     code += "\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "BACKLIGHT_CACHE": "off"}
+    if cache is not None:
+        environment |= {"BACKLIGHT_CACHE": "on", "BACKLIGHT_CACHE_DIR": str(cache)}
     environment.pop("COVERAGE_PROCESS_START", None)
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
@@ -72,6 +74,27 @@ def test_training_loads_only_what_trains() -> None:
     )
     assert "backlight.train.loop" in loaded
     assert loaded & (NEVER | {"llvmlite"}) == set()
+
+
+def test_machine_code_that_is_kept_needs_nothing_that_writes_it(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np, backlight as bl\n"
+        "net = bl.nn.Sequential(bl.nn.Linear(20, 30), bl.nn.ReLU(), bl.nn.Linear(30, 1))\n"
+        "data = np.ones((50, 20)), np.ones((50, 1))\n"
+        "bl.fit(net, data, loss=bl.nn.mse, optimizer=bl.optim.Adam(0.1), epochs=1,\n"
+        "       batch_size=16, executor='native')\n"
+        "def f(x):\n"
+        "    for _ in range(200):\n"
+        "        x = x * 0.5 + 1.0\n"
+        "    return x\n"
+        "assert abs(float(bl.compile(f)(0.0)) - 2.0) < 1e-12"
+    )
+    parts = ("lower", "emit", "writer", "kernels_library", "matmul", "tape_machine")
+    writing = {f"backlight.execute.native.{each}" for each in parts}
+    assert loaded_by(code, tmp_path) >= writing
+    again = loaded_by(code, tmp_path)
+    assert "backlight.execute.native.program" in again
+    assert again & writing == set()
 
 
 @pytest.mark.parametrize("first", ["backlight.explain.paths", "backlight.draw.layout"])

@@ -68,6 +68,13 @@ def test_what_a_tensor_says_about_itself() -> None:
         operator.index(bl.tensor(1.0))
 
 
+def test_a_number_can_be_formatted() -> None:
+    loss = bl.param(3.14159) * 2.0
+    assert f"{loss:.2f}|{loss:>8.3g}|{bl.tensor(7):03d}|{loss}" == f"6.28|    6.28|007|{loss!r}"
+    with pytest.raises(ShapeError, match=r"the shape is \(1,\)"):
+        format(bl.tensor([1.0]), ".2f")
+
+
 def test_values_are_private_and_read_only() -> None:
     source = np.array([1.0, 2.0])
     x = bl.param(source)

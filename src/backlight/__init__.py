@@ -202,7 +202,7 @@ else:
     import_late(
         __name__,
         {
-            "backlight": ("data", "differentiate", "execute", "nn", "optim", "train"),
+            "backlight": ("data", "differentiate", "execute", "io", "nn", "optim", "train"),
             "backlight.differentiate.check": ("check_gradients",),
             "backlight.differentiate.transforms": (
                 *("grad", "hessian", "hvp", "jacobian", "jvp"),

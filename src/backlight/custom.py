@@ -74,6 +74,7 @@ def primitive(
     kink: Kink | None = None,
     description: str = "",
     pure: bool = False,
+    to_onnx: Callable[..., Any] | None = None,
 ) -> CustomOperation:
     """Add an operation with its own derivative.
 
@@ -103,6 +104,9 @@ def primitive(
     pure : bool
         The same operands always give the same value and nothing else happens.  Compiled programs
         may then share its results and compute those of constants ahead of time.
+    to_onnx : callable, optional
+        ``to_onnx(emitter, *operands, **attributes)`` writes it as ONNX nodes, as in
+        ``lambda e, x: x * e.node("Sigmoid", x)``; without it `backlight.io.save_onnx` refuses it.
 
     Returns
     -------
@@ -150,6 +154,7 @@ def primitive(
         careful=always if domain else None,
         description=description,
         pure=pure,
+        to_onnx=to_onnx,
     )
     _USERS.add(name)
     return CustomOperation(REGISTRY.add(made))

@@ -280,6 +280,11 @@ def trace_of(loss: Tensor | Trace, wrt: Tensor | None = None) -> Trace:
     """
     if isinstance(loss, Trace):
         return loss
+    if not isinstance(loss, Tensor):
+        step = "; of a run, take a step: run.replay(step=0)" if hasattr(loss, "replay") else ""
+        raise UsageError(
+            f"A loss tensor or a trace of one is needed here, not {type(loss).__name__}{step}."
+        )
     if wrt is None or wrt.tracked:
         if loss._memo is None:
             loss._memo = record(loss)

@@ -232,7 +232,7 @@ def trace_from_json(text: str) -> Trace:
     except (ValueError, RecursionError) as error:  # broken, nested too deeply, a huge integer
         raise DataError(f"The text is not JSON ({str(error)[:80]}), so it is no trace.") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise DataError(f"The JSON is not a {FORMAT}; its field 'format' says so.")
+        raise DataError(f"The JSON is not a {FORMAT}; its field 'format' should say so.")
     if data.get("version") != VERSION:
         found = str(data.get("version"))[:40]
         raise DataError(

@@ -443,6 +443,16 @@ class Tensor:
         dtype = "" if self.dtype in (FLOAT64, INT64, BOOL) else f", dtype={self.dtype}"
         return f"Tensor({text}{dtype}{name})"
 
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        if self.shape != ():
+            raise ShapeError(
+                f"A format such as {spec!r} is for one number, and the shape is {self.shape}; "
+                f"format single entries, or print the tensor without one."
+            )
+        return format(self.item(), spec)
+
     def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
         from backlight.report.display import tensor_display  # import here: a notebook's question
 

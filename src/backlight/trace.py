@@ -7,20 +7,23 @@ values first.  Nodes get unique names here: the user's own where there is one.
 from __future__ import annotations
 
 import inspect
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from backlight.errors import GraphError, UsageError
 from backlight.graph.graph import Graph
-from backlight.graph.node import Node
+from backlight.graph.node import Node, make_node
 from backlight.graph.primitive import NO_ATTRIBUTES, Kind
 from backlight.graph.pytree import Tree, flatten, leaf_names, unflatten
 from backlight.graph.scope import Scope
 from backlight.ops.leaf import CONSTANT, INPUT, Literal
+from backlight.source import Location, assigned_name
 from backlight.tensor import Tensor, leaf, literal, record
 
 
@@ -41,25 +44,27 @@ class _Namer:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
-        self._next: dict[str, int] = {}
+        self._next: dict[str, tuple[str, int]] = {}
 
     def claim(self, base: str) -> str:
         """Return the base if it is free, and otherwise the base with the next free number."""
-        return base if base not in self._taken and self._take(base) else self.number(base, 2)
+        if base in self._taken:
+            return self.number(base, 2)
+        self._taken.add(base)
+        return base
 
     def number(self, base: str, first: int = 1) -> str:
         """Return the base with the next free number."""
-        joint = "_" if base[-1:].isdigit() else ""
-        number = self._next.get(base, first)
-        while f"{base}{joint}{number}" in self._taken:
+        taken = self._taken
+        known = self._next.get(base)
+        joined, number = known or (f"{base}_" if base[-1:].isdigit() else base, first)
+        name = f"{joined}{number}"
+        while name in taken:
             number += 1
-        self._next[base] = number + 1
-        self._take(f"{base}{joint}{number}")
-        return f"{base}{joint}{number}"
-
-    def _take(self, name: str) -> bool:
-        self._taken.add(name)
-        return True
+            name = f"{joined}{number}"
+        self._next[base] = joined, number + 1
+        taken.add(name)
+        return name
 
 
 def module_path(scope: Scope | None) -> str:
@@ -84,49 +89,98 @@ def capture(
         does with what a function closes over.
     """
     given = {each.serial for each in inputs}
-    order = history(outputs)
-    if fold:
-        order = _without_known_history(outputs, given)
-    tensors = sorted({each.serial: each for each in (*inputs, *order)}.values(), key=_serial)
-    names = _names(tensors)
-    position: dict[int, int] = {}
-    nodes = []
-    for index, each in enumerate(tensors):
-        position[each.serial] = index
-        folded = fold and each.known_value is not None and each.serial not in given
-        named = each.name is not None
-        if folded and each.primitive is not CONSTANT:
-            attributes: Any = {"value": Literal(each.value)}
-            nodes.append(
-                Node(CONSTANT, (), attributes, each.shape, each.dtype, names[index], named,
-                     each.location, each.scope)
-            )  # fmt: skip
-            continue
-        nodes.append(
-            Node(
-                each.primitive,
-                tuple(position[operand.serial] for operand in each.inputs),
-                each.attributes,
-                each.shape,
-                each.dtype,
-                names[index],
-                named,
-                each.location,
-                each.scope,
-            )
-        )
+    order = _without_known_history(outputs, given) if fold else history(outputs)
+    tensors = _in_order((*inputs, *order))
+    fixed = {
+        each.serial for each in tensors if each._value is not None and each.serial not in given
+    }
+    nodes = _nodes(tensors, fixed if fold else ())
     if not inputs and not fold:
         entries = tuple(
             k for k, node in enumerate(nodes) if node.is_leaf and node.primitive is not CONSTANT
         )
-    else:
-        entries = tuple(position[each.serial] for each in inputs)
-    results = tuple(position[each.serial] for each in outputs)
-    return Graph(tuple(nodes), entries, results), tensors
+        return Graph(nodes, entries, _places(tensors, outputs)), tensors
+    return Graph(nodes, _places(tensors, inputs), _places(tensors, outputs)), tensors
 
 
-def _serial(tensor: Tensor) -> int:
-    return tensor.serial
+def capture_since(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], start: int
+) -> tuple[Graph, tuple[Tensor, ...]]:
+    """Return the graph of what was recorded lately, and the leaves from before that it uses.
+
+    Older leaves become inputs, behind those that are given, so that a value assigned to them later
+    is seen; older results and younger leaves are constants.
+
+    Parameters
+    ----------
+    outputs, inputs : sequence of Tensor
+    start : int
+        The serial number of the last tensor that is old.
+    """
+    given = {each.serial for each in inputs}
+    found = {each.serial: each for each in inputs}
+    waiting = list(outputs)
+    while waiting:
+        each = waiting.pop()
+        serial = each.serial
+        if serial not in found:
+            found[serial] = each
+            if serial > start:
+                waiting.extend(each.inputs)
+    tensors = _in_order(found.values())
+    fixed = set()
+    around: list[Tensor] = []
+    for each in tensors:
+        serial = each.serial
+        if each.primitive is CONSTANT or serial in given:
+            continue
+        if serial > start:
+            if not each.inputs:
+                fixed.add(serial)
+        elif each.inputs:
+            fixed.add(serial)
+        else:
+            around.append(each)
+    entries = _places(tensors, (*inputs, *around))
+    return Graph(_nodes(tensors, fixed), entries, _places(tensors, outputs)), tuple(around)
+
+
+def _in_order(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Return tensors, each once, operands first."""
+    return sorted({each.serial: each for each in tensors}.values(), key=_serial)
+
+
+_serial = attrgetter("serial")
+
+
+def _places(tensors: Sequence[Tensor], wanted: Iterable[Tensor]) -> tuple[int, ...]:
+    return tuple([bisect_left(tensors, each.serial, key=_serial) for each in wanted])
+
+
+def _nodes(tensors: Sequence[Tensor], fixed: Container[int]) -> tuple[Node, ...]:
+    """Return a node for each tensor; those that are fixed are constants, whatever made them."""
+    position: dict[int, int] = {}
+    nodes: list[Node] = []
+    for index, (each, label) in enumerate(zip(tensors, _labels(tensors), strict=True)):
+        serial = each.serial
+        position[serial] = index
+        primitive = each.primitive
+        if serial in fixed and primitive is not CONSTANT:
+            attributes: Any = {"value": Literal(each.value)}
+            primitive = CONSTANT
+            operands: tuple[int, ...] = ()
+        else:
+            attributes = each.attributes
+            inputs = each.inputs
+            if len(inputs) == 2:  # written out, because most operations have as many
+                first, second = inputs
+                operands = (position[first.serial], position[second.serial])
+            else:
+                operands = tuple([position[operand.serial] for operand in inputs])
+        nodes.append(
+            make_node(primitive, operands, attributes, each.shape, each.dtype, *label, each.scope)
+        )  # fmt: skip
+    return tuple(nodes)
 
 
 def _without_known_history(outputs: Sequence[Tensor], given: set[int]) -> list[Tensor]:
@@ -143,32 +197,89 @@ def _without_known_history(outputs: Sequence[Tensor], given: set[int]) -> list[T
     return list(found.values())
 
 
-def _names(tensors: Sequence[Tensor]) -> list[str]:
-    """Choose a unique name for each tensor: users' names first, then letters by operation."""
-    namer = _Namer()
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the name of a tensor is made of: the same for all that one place in the code records.
+
+    Attributes
+    ----------
+    assigned : str or None
+        The variable that the result is assigned to.
+    within : tuple of Scope
+        The name is only that of the tensor that all of these returned.
+    path : str
+        The module around the user's line.
+    base : str
+        The name when there is no other, without a number.
+    location : Location or None
+    """
+
+    assigned: str | None
+    within: tuple[Scope, ...]
+    path: str
+    base: str
+    location: Location | None
+
+
+def _words(tensor: Tensor) -> _Words:
+    site, around = tensor.site, tensor.scope
+    within: list[Scope] = []
+    # The scopes of the function that the line calls are not around the user's own line.
+    while around is not None and around.site == site:
+        within.append(around)
+        around = around.parent
+    location = tensor.location
+    if tensor.primitive is CONSTANT or site is None or isinstance(site, Location):
+        assigned = None
+    else:
+        assigned = assigned_name(site)
+    return _Words(assigned, tuple(within), module_path(around), _base(tensor), location)
+
+
+def _labels(tensors: Sequence[Tensor]) -> list[tuple[str, bool, Location | None]]:
+    """Choose a unique name for each tensor: users' names first, then letters by operation.
+
+    Returns
+    -------
+    list of (str, bool, Location or None)
+        The name, whether it is the user's, and where the tensor was recorded.
+    """
+    known: dict[tuple[int, int, int, int], _Words] = {}
+    words: list[_Words] = []
     chosen: list[str | None] = []
+    namer = _Namer()
     for each in tensors:
-        name = each.name
-        path = module_path(_around_user(each))
-        if name is not None and path and each.inputs:
-            name = f"{path}.{name}"
-        chosen.append(None if name is None else namer.claim(name))
-    unnamed = [_base(each) for each, name in zip(tensors, chosen, strict=True) if name is None]
-    count = Counter(unnamed)
-    for index, each in enumerate(tensors):
-        if chosen[index] is None:
-            base = _base(each)
+        site = each.site
+        code, offset = site if type(site) is tuple else (site, 0)
+        # By identity, because code objects hash slowly; the tensors keep all of them alive.
+        key = (id(code), offset, id(each.scope), id(each.primitive))
+        found = known.get(key)
+        if found is None:
+            found = known[key] = _words(each)
+        words.append(found)
+        name = each._given_name
+        if name is None:
+            name = found.assigned
+            if name is not None and found.within:
+                serial = each.serial
+                if any(scope.result != serial for scope in found.within):
+                    name = None
+        if not name:
+            chosen.append(None)
+            continue
+        if found.path and each.inputs:
+            name = f"{found.path}.{name}"
+        chosen.append(namer.claim(name))
+    count = Counter([each.base for each, name in zip(words, chosen, strict=True) if name is None])
+    labels: list[tuple[str, bool, Location | None]] = []
+    for found, name in zip(words, chosen, strict=True):
+        named = name is not None
+        if name is None:
+            base = found.base
             # A letter that stands for several nodes is numbered from 1: s1, s2, s3.
-            chosen[index] = namer.claim(base) if count[base] == 1 else namer.number(base)
-    return [str(each) for each in chosen]
-
-
-def _around_user(tensor: Tensor) -> Scope | None:
-    """The scope around the user's own line, not the scopes of the function that the line calls."""
-    scope = tensor.scope
-    while scope is not None and scope.site == tensor.site:
-        scope = scope.parent
-    return scope
+            name = namer.claim(base) if count[base] == 1 else namer.number(base)
+        labels.append((name, named, found.location))
+    return labels
 
 
 def _base(tensor: Tensor) -> str:

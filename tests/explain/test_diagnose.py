@@ -361,6 +361,25 @@ def test_one_example_is_not_enough_to_call_a_unit_dead():
     assert "dead relu units (needs a batch of examples)" in report.not_checked
 
 
+@pytest.mark.parametrize("wrap", [np.asarray, bl.tensor])
+def test_a_network_with_data_is_diagnosed_like_the_loss(wrap):
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), seed=0)
+    net.layers[0].bias.assign(np.full(8, -100.0, np.float32))
+    report = bl.diagnose(net, (wrap(batch()), wrap(labels())), loss=nn.cross_entropy)
+    assert "dead relu units" in kinds(report)
+    assert not any("needs a batch" in each for each in report.not_checked)
+
+
+@pytest.mark.filterwarnings("ignore::backlight.errors.BacklightWarning")
+def test_an_infinity_in_the_data_is_named_as_such():
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), seed=0)
+    X = batch()
+    X[7, 2] = np.inf
+    first = bl.diagnose(net, (X, labels()), loss=nn.cross_entropy).findings[0]
+    assert first.where == "X" and "X[7, 2] is inf" in first.message
+    assert first.remedy == "Fill it in or remove it."
+
+
 def test_a_stored_trace_is_diagnosed_like_the_loss():
     net = nn.Sequential(nn.Linear(4, 3), nn.Softmax(), seed=0)
     loss = nn.cross_entropy(net(batch()), labels())

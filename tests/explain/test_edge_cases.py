@@ -14,6 +14,8 @@ from tests.explain.test_random_graphs import check_forms
 
 import backlight as bl
 from backlight.errors import GradientError, ShapeError, UnknownNameError, UsageError
+from backlight.formula import parse
+from backlight.graph.notation import UNICODE
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +91,102 @@ def test_behind_a_choice_a_zero_stays_zero() -> None:
     assert d.value == 0.0
     assert d.steps[-1].terms[0].contribution == 0.0
     assert "because [x₃ > 0] = 0; what a choice has made zero stays zero" in d.text()
+
+
+def test_a_path_that_a_choice_cuts_contributes_nothing() -> None:
+    x = bl.param([0.0, 4.0], name="x")
+    root = bl.sqrt(x)
+    loss = bl.sum(bl.where(x > 0.0, root, 3.0 * x))
+    for flat, expected in enumerate([3.0, 0.25]):
+        d = bl.explain(loss, x, index=flat)
+        assert d.value == expected
+        assert sorted(path.contribution for path in d.paths()) == [0.0, expected]
+        (largest,) = d.paths(1)
+        assert largest.contribution == expected and d.paths(1).remainder == 0.0
+        assert "NaN" not in d.text()
+
+
+def test_a_target_that_no_gradient_reaches_is_told_why() -> None:
+    x, y = bl.param(2.0, name="x"), bl.param(1.0, name="y")
+    with pytest.raises(GradientError, match="from y to the loss goes through greater .*Boolean"):
+        bl.explain(bl.where(x > y, bl.log(x), x), y)
+    with pytest.raises(GradientError, match="it goes through detach"):
+        bl.explain(x.detach() * 3.0, x)
+    with pytest.raises(GradientError, match="needs a scalar"):
+        bl.explain(bl.exp(bl.param([1.0, 2.0])) * y, y)
+
+
+def test_in_a_small_computation_no_symbol_stays_unexplained() -> None:
+    a, b, c = bl.param(3.0, name="a"), bl.param(1.0, name="b"), bl.param(-2.0, name="c")
+    d = 2.0 * b
+    e = a + d
+    derived = bl.explain(c * e, c)
+    assert [(each.symbol.base, each.value) for each in derived.definitions] == [
+        ("d", 2.0), ("e", 5.0), ("L", -10.0),
+    ]  # fmt: skip
+
+
+def test_an_entry_never_looks_like_another_name() -> None:
+    formula = parse("sum(x*x₁) + x₁")
+    given = {"x": bl.param([2.0, 3.0], name="x"), "x₁": bl.tensor(5.0, name="x₁")}
+    d = bl.explain(formula.evaluate(given), given["x"], index=0)
+    assert "p₁ = (x)₁·x₁ = 2·5 = 10" in d.text()
+    assert "(x)₁ is x[0]" in d.text()
+    assert r"\mathrm{(x)}_{1} \cdot {x_{1}} = 2 \cdot 5" in d.latex()
+
+
+def test_what_is_left_out_of_a_long_way_is_said() -> None:
+    x = bl.param(1.0, name="x")
+    for depth, said in ((10, False), (40, True)):
+        y = x
+        for _ in range(depth):
+            y = bl.sin(y)
+        text = bl.explain(y, x).text()
+        assert ("those in the middle are left out" in text) == said
+        assert max(len(line) for line in text.splitlines() if "check" not in line) <= 98
+
+
+def test_a_run_is_explained_by_one_of_its_steps() -> None:
+    net = bl.nn.Sequential(bl.nn.Linear(1, 1), seed=0)
+    run = bl.fit(net, ([[1.0]], [[2.0]]), loss=bl.nn.mse, epochs=1)
+    with pytest.raises(UsageError, match=r"not Run; of a run, take a step: run\.replay"):
+        bl.explain(run, weight="layers.0.weight[0,0]")
+    with pytest.raises(UsageError, match="not float"):
+        bl.explain(3.0, weight="w")
+
+
+def test_only_the_layers_that_a_derivation_names_are_listed() -> None:
+    layers = [bl.nn.Linear(2, 2, dtype="float64") for _ in range(12)]
+    net = bl.nn.Sequential(*layers, seed=0)
+    loss = bl.sum(net([[1.0, 2.0]]) ** 2)
+    text = bl.explain(loss, net, weight="layers.10.weight[0,1]").text()
+    (line,) = [each for each in text.splitlines() if each.startswith("Layers: ")]
+    assert line.startswith("Layers: (10) layers.9.weight") and "(12) layers.11" in line
+    assert "(1) " not in line
+
+
+def test_long_constants_are_shortened_in_products() -> None:
+    x = bl.param(0.5, name="x")
+    text = bl.explain(bl.nn.gelu(x), x).text()
+    assert "0.707107" in text and "0.70710678" not in text and "1.1283791" not in text
+
+
+@pytest.mark.parametrize(
+    ("function", "point"),
+    [
+        (lambda x, y: x**y, (0.0, 0.0)),
+        (lambda x, y: x**x, (0.0, 1.0)),
+        (lambda x, y: bl.hypot(x, y), (0.0, 0.0)),
+    ],
+)
+def test_where_a_rule_does_not_hold_its_formula_is_not_shown(
+    function: Any, point: tuple[float, float]
+) -> None:
+    x, y = (bl.param(value, name=name) for value, name in zip(point, "xy", strict=True))
+    d = bl.explain(function(x, y), x)
+    (factor,) = d.steps[-1].terms[0].factors
+    assert d.value == 0.0 and UNICODE.expression(factor.symbolic) in ("0", "0 + 0")
+    assert "has the derivative 0 there" in d.text()
 
 
 def test_numbers_of_float32_are_short() -> None:

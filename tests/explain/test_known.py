@@ -81,6 +81,19 @@ def test_softmax() -> None:
     assert [each.value for each in factors] == pytest.approx(wanted, rel=1e-12)
 
 
+def test_the_logarithm_of_softmax() -> None:
+    z = scores()
+    s = bl.nn.log_softmax(z)
+    weights = np.array([[1.0, 2.0, 3.0]] * 2)
+    d = bl.explain(bl.sum(s * weights), z, index=(1, 2))
+    factors = [term.factors[0] for term in d.steps[-1].terms]
+    assert [UNICODE.expression(each.symbolic) for each in factors] == [
+        "−exp(s₂₃)", "−exp(s₂₃)", "1 − exp(s₂₃)",
+    ]  # fmt: skip
+    wanted = [(j == 2) - SHARES[1, 2] for j in range(3)]
+    assert [each.value for each in factors] == pytest.approx(wanted, rel=1e-12)
+
+
 def test_two_classes() -> None:
     z, y = bl.param([0.3, -2.0], name="z"), bl.tensor([1.0, 0.25], name="y")
     loss = bl.nn.binary_cross_entropy_with_logits(z, y)

@@ -7,6 +7,7 @@ import inspect
 import pytest
 
 import backlight as bl
+from backlight.graph.primitive import REGISTRY
 
 
 def line() -> int:
@@ -42,6 +43,42 @@ def test_a_tie_for_the_maximum() -> None:
     assert "share the gradient equally" in d.text()
     a, b = bl.param(1.0, name="a"), bl.param(1.0, name="b")
     assert "at a tie each operand gets half" in bl.explain(bl.maximum(a, b), a).text()
+
+
+def test_a_choice_exactly_where_its_condition_changes() -> None:
+    x = bl.param([0.0, 1.0], name="x")
+    loss = bl.sum(bl.where(x > 0.0, 2.0 * x + 1.0, -x))
+    at, beside = (bl.explain(loss, x, index=k) for k in (0, 1))
+    (note,) = [each for each in at.remarks if each.startswith("Kink")]
+    assert "by x₁ > 0, which changes exactly here" in note
+    assert not any(each.startswith("Kink") for each in beside.remarks)
+
+
+@pytest.mark.filterwarnings("ignore::backlight.errors.BacklightWarning")
+def test_an_infinite_value_on_the_way_cannot_be_compared() -> None:
+    x = bl.param(0.0, name="x")
+    q = 1.0 / x
+    loss = bl.erf(bl.where(x > 3.0, x, q)) + x
+    assert bl.explain(loss, x).numeric.reason == "q on the way is not finite"
+
+
+def test_a_kink_that_rounding_hides_is_no_disagreement() -> None:
+    x = bl.param([0.7, 0.7 + 1e-13, 0.1], name="x")  # a tie but for the last digits
+    d = bl.explain(bl.max(3.0 * x), x, index=1)
+    assert d.value == 3.0
+    assert d.numeric.reason == "the loss has a kink closer than a step"
+
+
+def test_a_wrong_rule_is_not_excused_as_a_kink() -> None:
+    wrong = bl.primitive(
+        "wrong_cube", lambda xp, x: x * x * x, partials=[lambda y, x: 3.003 * x**2.0]
+    )
+    try:
+        x = bl.param(0.5, name="x")
+        d = bl.explain(wrong(x), x)
+        assert not d.numeric.ok and not d.numeric.reason
+    finally:
+        REGISTRY.remove("wrong_cube")
 
 
 def test_a_jump() -> None:

@@ -11,8 +11,9 @@ import pytest
 from scipy import special
 
 import backlight as bl
+from backlight import nn
 from backlight.explain.whole import TensorDerivation
-from backlight.graph.notation import UNICODE, Symbol
+from backlight.graph.notation import UNICODE, Number, Symbol
 
 GENERATOR = np.random.default_rng(7)
 
@@ -142,7 +143,7 @@ def check(loss: Any, tensor: Any) -> TensorDerivation:
     for equation in equations:
         left = UNICODE.expression(equation.left)
         formula = UNICODE.expression(equation.right[0])
-        assert isinstance(equation.right[1], Symbol)
+        assert isinstance(equation.right[-1], Symbol | Number)
         found = worked_out(formula, values)
         wanted = values[left]
         assert np.allclose(np.broadcast_to(found, wanted.shape), wanted, rtol=1e-9), formula
@@ -240,6 +241,17 @@ def test_softmax_and_cross_entropy() -> None:
         d = bl.explain(loss, W)
         assert "Xᵀ @ ∂" in d.text()
         assert "✓" in d.text()
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("function", [nn.softmax, nn.log_softmax])
+def test_a_softmax_alone_has_its_textbook_form(function: Any, shape: tuple[int, ...]) -> None:
+    for axis in range(len(shape)):
+        z = bl.param(array(*shape), name="z")
+        a = function(z, axis=axis)
+        d = check(bl.sum(a**2.0 * array(*shape)), z)
+        formula = UNICODE.expression(d.sections[0].equations[-1].right[0])
+        assert formula.startswith("a ⊙ (∂L/∂a" if function is nn.softmax else "∂L/∂a − exp(a)")
 
 
 def test_a_long_network_is_shortened() -> None:

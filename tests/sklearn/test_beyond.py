@@ -156,7 +156,7 @@ def test_a_classifiers_loss_takes_logits_and_indicators() -> None:
     [
         (lambda p, t: bl.mean((p - t) ** 2), "without a sum or mean over the examples"),
         (lambda p, t: 1.0, "must return a tensor, not float"),
-        (lambda p, t: t**2.0, "does not depend on layers.0.bias"),
+        (lambda p, t: t**2.0, "does not depend on layers.0.weight, layers.0.bias"),
     ],
 )
 def test_a_wrong_loss_is_named(loss: Any, words: str) -> None:

@@ -22,6 +22,19 @@ def test_a_function_is_called_after_every_epoch():
     assert run.stopped == "finished"
 
 
+@pytest.mark.parametrize("executor", ["native", "reference"])
+def test_the_loss_after_an_epoch_is_that_of_its_last_batch(executor):
+    X, y = examples(10)
+    net, seen = tiny(), []
+    weights = list(values(net).values())  # a rate as small as this leaves them as they are
+    fit(net, (X, y), loss=nn.mse, optimizer=optim.SGD(1e-12), epochs=2, batch_size=4,
+        shuffle=False, callbacks=[lambda state: seen.append(state.loss)],
+        executor=executor)  # fmt: skip
+    hidden = np.tanh(X @ weights[0].T + weights[1])
+    expected = np.mean((hidden @ weights[2].T + weights[3] - y)[8:] ** 2)
+    assert seen == pytest.approx([expected] * 2, rel=1e-8)
+
+
 def test_the_network_has_the_parameters_of_the_moment():
     net = tiny()
 

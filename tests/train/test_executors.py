@@ -13,7 +13,7 @@ import pytest
 import backlight as bl
 from backlight import nn
 from backlight.execute.native import program as program_module
-from backlight.execute.native.team import run_team
+from backlight.execute.native.together import run_team
 
 SCRIPT = """
 import hashlib, sys
@@ -84,13 +84,13 @@ def test_a_loss_that_is_not_finite_is_named_by_replay():
 
 
 def test_what_cannot_be_compiled_is_run_by_the_reference_and_said(monkeypatch):
-    from backlight.execute.native import program
+    from backlight.execute.native import lower
     from backlight.execute.native.engine import CompileError
 
     def refuse(*arguments):
         raise CompileError("The kernel of exp is not accepted.")
 
-    monkeypatch.setattr(program, "lower", refuse)
+    monkeypatch.setattr(lower, "lower", refuse)
     monkeypatch.setenv("BACKLIGHT_CACHE", "off")
     fast = bl.compile(lambda x: bl.exp(x) * 1.0625)
     with pytest.warns(bl.BacklightWarning, match="NumPy runs it.*exp") as said:

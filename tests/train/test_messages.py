@@ -205,6 +205,24 @@ def test_a_gradient_that_is_not_finite_is_named(epochs):
     assert net.weight.item() == 2.0
 
 
+@pytest.mark.parametrize("executor", ["native", "reference"])
+@pytest.mark.parametrize("bad", [0, 4, 9])
+def test_the_step_that_spoilt_the_parameters_is_found_among_many(executor, bad):
+    """Ten steps in one call: what came before the one with the infinite slope is kept."""
+    rows = np.linspace(1.0, 2.0, 10).reshape(10, 1)
+    rows[bad] = 0.0
+    net = nn.Linear(1, 1, bias=False, init=[[0.5]], dtype="float64")
+    words = rf"at step {bad} \(epoch 0, batch {bad}\): the first gradient .* for example {bad}"
+    with pytest.raises(TrainingError, match=words) as caught:
+        fit(net, (rows, 0 * rows), loss=lambda p, y: bl.mean(bl.sqrt(p)), epochs=2, batch_size=1,
+            shuffle=False, optimizer=optim.SGD(0.01), executor=executor)  # fmt: skip
+    weight = 0.5
+    for x in rows[:bad, 0]:
+        weight -= 0.01 * x / (2 * np.sqrt(weight * x))
+    assert net.weight.item() == pytest.approx(weight, rel=1e-12)
+    assert ("learning rate" in str(caught.value)) == (bad > 0)  # nothing had been learned at 0
+
+
 def test_an_update_that_overflows_is_named():
     net = nn.Linear(1, 1, bias=False, init=[[2.0]], dtype="float64")
     words = r"gradients are finite, and its update made weight\[0, 0\] = -inf"

@@ -132,7 +132,7 @@ def scalar(function: Function, call: Call, options: dict[str, Any], what: str) -
 def pull(outputs: Sequence[Tensor], seeds: Sequence[Tensor], call: Call) -> list[Tensor]:
     """Return one gradient per variable: zeros where no path leads to it."""
     with quiet():
-        done = sweep(outputs, seeds, wrt=call.variables)
+        done = sweep(outputs, seeds, wrt=call.variables, keep=False)
         found = [done.gradient(each) for each in call.variables]
         return [
             record(ZEROS_LIKE, (variable,)) if gradient is None else gradient

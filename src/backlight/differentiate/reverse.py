@@ -250,7 +250,11 @@ def _masked_operands(consumer: Tensor, position: int, upstream: Tensor) -> tuple
 
 
 def sweep(
-    outputs: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Sequence[Tensor] | None = None
+    outputs: Sequence[Tensor],
+    seeds: Sequence[Tensor],
+    wrt: Sequence[Tensor] | None = None,
+    *,
+    keep: bool = True,
 ) -> Sweep:
     """Run one backward pass.
 
@@ -261,6 +265,8 @@ def sweep(
         The gradient of each output to start with.
     wrt : sequence of Tensor, optional
         The tensors whose gradients are wanted; by default everything that leads to a parameter.
+    keep : bool
+        Keep the contributions one by one.
 
     Returns
     -------
@@ -283,13 +289,15 @@ def sweep(
             if upstream is None:
                 continue
             for position, operand in enumerate(each.inputs):
-                if operand.serial not in reached or not carries(each, position):
+                serial = operand.serial
+                if serial not in reached or not carries(each, position):
                     continue
                 contribution = contribute(each, position, upstream, each.serial in guarded)
-                done.contributions.setdefault(operand.serial, []).append(contribution)
-                earlier = gradients.get(operand.serial)
+                if keep:
+                    done.contributions.setdefault(serial, []).append(contribution)
+                earlier = gradients.get(serial)
                 value = contribution.value
-                gradients[operand.serial] = value if earlier is None else earlier + value
+                gradients[serial] = value if earlier is None else earlier + value
     return done
 
 

@@ -11,7 +11,7 @@ import itertools
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,12 @@ import numpy as np
 from backlight.errors import BacklightWarning, DtypeError, UsageError
 from backlight.execute.description import PlanDescription
 from backlight.execute.executors import Executable, check_name, explain, program
-from backlight.graph.graph import Graph
-from backlight.graph.node import Node
+from backlight.graph.collector import collector_held
 from backlight.graph.primitive import Array, Dtype, Spec
 from backlight.graph.pytree import Tree, flatten, leaf_names, unflatten
-from backlight.ops.leaf import CONSTANT, INPUT, Literal
+from backlight.ops.leaf import INPUT
 from backlight.tensor import FLOAT64, Tensor, leaf, tensor
-from backlight.trace import argument_names, as_output, capture
+from backlight.trace import argument_names, as_output, capture_since
 
 KEPT_PROGRAMS = 32
 """How many kinds of arguments one compiled function remembers."""
@@ -157,10 +156,14 @@ class Compiled:
             given.append(placeholder)
             placeholders.append(placeholder)
         arguments, options = unflatten(tree, given)
-        results, shape_of_results = flatten(self._function(*arguments, **options))
-        outputs = [as_output(each) for each in results]
-        graph, closed_over = _graph(outputs, placeholders, start)
-        return _Entry(program(graph, self._executor), closed_over, shape_of_results)
+        with collector_held():
+            results, shape_of_results = flatten(self._function(*arguments, **options))
+            graph, closed_over = capture_since(
+                [as_output(each) for each in results], placeholders, start
+            )
+            results.clear()  # and with them all that was recorded
+            executable = program(graph, self._executor)
+        return _Entry(executable, closed_over, shape_of_results)
 
 
 def _recording(argument: Tensor) -> bool:
@@ -207,58 +210,6 @@ def _names(function: Callable[..., Any], leaves: Sequence[Any], tree: Tree) -> l
     for key in sorted(options, key=str):
         groups.append(leaf_names(flatten(options[key])[1], key))
     return list(itertools.chain.from_iterable(groups))
-
-
-def _graph(
-    outputs: Sequence[Tensor], placeholders: Sequence[Tensor], start: int
-) -> tuple[Graph, tuple[Tensor, ...]]:
-    """Return the graph of what was recorded since ``start`` and the leaves it closes over.
-
-    Parameters and inputs from outside stay inputs, so that a value assigned to them later is
-    seen; results computed outside are what they were, as they are for the function itself.
-    """
-    inside = {each.serial for each in placeholders}
-    closed_over: dict[int, Tensor] = {}
-    waiting, seen = list(outputs), set(inside)
-    while waiting:
-        each = waiting.pop()
-        if each.serial in seen:
-            continue
-        seen.add(each.serial)
-        if each.serial > start:
-            waiting.extend(each.inputs)
-        elif each.primitive is not CONSTANT and not each.inputs:
-            closed_over[each.serial] = each
-    kept = tuple(closed_over[serial] for serial in sorted(closed_over))
-    graph, tensors = capture(outputs, (*placeholders, *kept))
-    nodes: list[Node] = []
-    given = set(graph.inputs)
-    for index, (node, each) in enumerate(zip(graph.nodes, tensors, strict=True)):
-        known_leaf = node.is_leaf and node.primitive is not CONSTANT and index not in given
-        if known_leaf or (each.serial <= start and not node.is_leaf):
-            attributes = {"value": Literal(each.value)}
-            node = replace(node, primitive=CONSTANT, inputs=(), attributes=attributes)
-        nodes.append(node)
-    return _without_unused(Graph(tuple(nodes), graph.inputs, graph.outputs)), kept
-
-
-def _without_unused(graph: Graph) -> Graph:
-    """Drop the nodes that no output needs, such as what led to a result from outside."""
-    needed = {*graph.inputs, *graph.outputs}
-    for index in range(len(graph.nodes) - 1, -1, -1):
-        if index in needed:
-            needed.update(graph.nodes[index].inputs)
-    order = sorted(needed)
-    moved = {old: new for new, old in enumerate(order)}
-    nodes = [
-        replace(graph.nodes[old], inputs=tuple(moved[each] for each in graph.nodes[old].inputs))
-        for old in order
-    ]
-    return Graph(
-        tuple(nodes),
-        tuple(moved[each] for each in graph.inputs),
-        tuple(moved[each] for each in graph.outputs),
-    )
 
 
 def _result(value: Array) -> Tensor:

@@ -16,6 +16,7 @@ from backlight.errors import BacklightWarning, DtypeError, MissingRuleError, Usa
 from backlight.execute.description import PlanDescription
 from backlight.execute.iteration import Iteration
 from backlight.execute.reference import Program
+from backlight.graph.collector import collector_held
 from backlight.graph.graph import Graph
 from backlight.graph.primitive import Array
 from backlight.passes import optimize_reported, optimize_together
@@ -68,7 +69,8 @@ def _native(graph: Graph, iteration: Iteration | None, threads: int | None) -> E
     from backlight.execute.native.engine import CompileError
 
     try:
-        return _compiled(graph, iteration, threads)
+        with collector_held():
+            return _compiled(graph, iteration, threads)
     except (CompileError, DtypeError, MissingRuleError) as error:
         warnings.warn(
             f"The program is not compiled and NumPy runs it, which is slower: {error}",
@@ -80,12 +82,18 @@ def _native(graph: Graph, iteration: Iteration | None, threads: int | None) -> E
 
 def _compiled(graph: Graph, iteration: Iteration | None, threads: int | None) -> Executable:
     from backlight.execute.native.program import NativeProgram
-    from backlight.execute.native.tape import TapeProgram, suits
 
+    if iteration is None:
+        from backlight.execute.native.tape import TapeProgram, suits
+
+        if suits(graph):
+            # What a second round finds would not repay it in a graph of which every node is run
+            # in a few nanoseconds.
+            shorter, _ = optimize_reported(graph, rounds=1)
+            if suits(shorter):
+                return TapeProgram(shorter)
     if iteration is None or iteration.shorter is None:
         graph, report = optimize_reported(graph)
-        if iteration is None and suits(graph):
-            return TapeProgram(graph)
     else:
         graph, shorter, report = optimize_together(graph, iteration.shorter.graph)
         iteration = replace(iteration, shorter=replace(iteration.shorter, graph=shorter))

@@ -56,7 +56,6 @@ class Program:
                     f"The graph's leaf {node.name} is neither a constant nor one of its inputs, "
                     f"so it has no value; add it to the inputs."
                 )
-        self._inputs = [(slot, graph.nodes[slot]) for slot in graph.inputs]
         self._instructions = _schedule(graph)
 
     @property
@@ -118,7 +117,7 @@ class Program:
             When the values do not fit the inputs; the message names the input.
         """
         slots = self._start.copy()
-        for (slot, _), array in zip(self._inputs, self.checked(values), strict=True):
+        for slot, array in zip(self.graph.inputs, self.checked(values), strict=True):
             slots[slot] = array if array.shape else array[()]
         instructions = self._every_instruction if keep else self._instructions
         result = 0
@@ -140,27 +139,7 @@ class Program:
 
     def checked(self, values: Sequence[Any]) -> list[Array]:
         """Return the supplied values as arrays, or raise when they do not fit the inputs."""
-        if len(values) != len(self._inputs):
-            raise ShapeError(
-                f"The graph has {len(self._inputs)} inputs and was given {len(values)} values; "
-                f"give one for each."
-            )
-        arrays = []
-        for (_, node), value in zip(self._inputs, values, strict=True):
-            array = value if isinstance(value, np.ndarray) else np.asarray(value)
-            if array.shape != node.shape:
-                raise ShapeError(
-                    f"The input {node.name} was traced with shape {node.shape} and was given a "
-                    f"value of shape {array.shape}; trace the function again for this shape, as "
-                    f"bl.compile does by itself."
-                )
-            if array.dtype != node.dtype:
-                raise DtypeError(
-                    f"The input {node.name} was traced as {node.dtype} and was given "
-                    f"{array.dtype}; convert the value, or trace the function again."
-                )
-            arrays.append(array)
-        return arrays
+        return checked_inputs(self.graph, values)
 
     def _owned(self, value: Any, foreign: set[int]) -> Array:
         """Return an output as an array of its own: not a view, an input or a constant."""
@@ -169,6 +148,43 @@ class Program:
         if value.base is not None or not value.flags.writeable or id(value) in foreign:
             return value.copy()
         return value
+
+
+def checked_inputs(graph: Graph, values: Sequence[Any]) -> list[Array]:
+    """Return values for the inputs of a graph as arrays, or raise when they do not fit them.
+
+    Parameters
+    ----------
+    graph : Graph
+    values : sequence of array_like
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        Naming the input.
+    """
+    if len(values) != len(graph.inputs):
+        raise ShapeError(
+            f"The graph has {len(graph.inputs)} inputs and was given {len(values)} values; "
+            f"give one for each."
+        )
+    arrays = []
+    for slot, value in zip(graph.inputs, values, strict=True):
+        node = graph.nodes[slot]
+        array = value if isinstance(value, np.ndarray) else np.asarray(value)
+        if array.shape != node.shape:
+            raise ShapeError(
+                f"The input {node.name} was traced with shape {node.shape} and was given a "
+                f"value of shape {array.shape}; trace the function again for this shape, as "
+                f"bl.compile does by itself."
+            )
+        if array.dtype != node.dtype:
+            raise DtypeError(
+                f"The input {node.name} was traced as {node.dtype} and was given "
+                f"{array.dtype}; convert the value, or trace the function again."
+            )
+        arrays.append(array)
+    return arrays
 
 
 def _stored(array: Array) -> Any:

@@ -160,6 +160,15 @@ def flat_index(name: str, shape: tuple[int, ...], index: tuple[int, ...] | int |
     return int(np.ravel_multi_index(positive, shape)) if shape else 0
 
 
+def _check_reached(loss: Tensor, target: Tensor) -> None:
+    """Raise with the place where every path from a tensor to the loss ends."""
+    from backlight.explain.no_grad import why_no_grad
+
+    found = why_no_grad(loss, target)
+    if found.kind in ("cut", "integer path", "no rule"):
+        raise GradientError(found.sentence)
+
+
 def _find(loss: Tensor | Trace, target: Tensor) -> tuple[Trace, int]:
     """Return a trace of the loss that reaches a tensor, and the tensor's node."""
     if isinstance(loss, Trace):
@@ -169,7 +178,14 @@ def _find(loss: Tensor | Trace, target: Tensor) -> tuple[Trace, int]:
     _, tensors = capture([loss])
     for node, each in enumerate(tensors):
         if each is target:
-            return trace_of(loss, target), node
+            try:
+                trace = trace_of(loss, target)
+            except GradientError:  # the loss is no scalar, or depends on no parameter
+                _check_reached(loss, target)
+                raise
+            if trace.gradients[node] is None:
+                _check_reached(loss, target)
+            return trace, node
     raise UnknownNameError(
         f"{target.name or 'That tensor'} is no part of the computation of "
         f"{loss.name or 'the loss'}; bl.why_no_grad says more."

@@ -20,6 +20,8 @@ from backlight.graph.notation import LATEX, UNICODE, Expression, Symbol, format_
 from backlight.record import Trace
 
 SHOWN_PATHS = 3
+FEW_LAYERS = 6
+"""Layers of a network up to which all are listed by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,8 @@ class Derivation:
                 "need them."
             )
             steps[0] = Section(first.title, (note, *first.notes), first.equations, first.stacked)
-        found = [forward_section(self.definitions), *steps]
+        gaps = self._deriver.leaves_out(list(self.steps))
+        found = [forward_section(self.definitions, gaps=gaps), *steps]
         update = update_section(self.trace, self.target, self.symbol)
         if update is not None:
             found.append(update)
@@ -161,12 +164,24 @@ class Derivation:
         if symbol != self.name:
             lines.append(f"{symbol} is {self.name}; subscripts count from 1.")
             if self.symbol.superscript:
-                lines.append(f"Layers: {'; '.join(self._deriver.symbols.legend)}.")
+                lines.append(f"Layers: {'; '.join(self._legend())}.")
         lines.extend(self._deriver.formulas.notes.values())
         lines.extend(self.remarks)
         lines.extend(self._path_lines())
         lines.append(self.badge)
         return tuple(lines)
+
+    def _legend(self) -> list[str]:
+        """What the numbers of layers stand for; of many, those that the formulas name."""
+        names = self._deriver.symbols.legend
+        if len(names) <= FEW_LAYERS:
+            return list(names)
+        written = as_text("", self.sections, ())
+        return [
+            each
+            for number, each in enumerate(names, 1)
+            if UNICODE.expression(Symbol("", "", f"({number})")) in written
+        ]
 
     def _path_lines(self) -> list[str]:
         found = self.paths(SHOWN_PATHS)

@@ -31,6 +31,9 @@ MOST_LISTED = 20
 """Terms in all steps together after which inner derivatives are quoted instead of derived."""
 MOST_DEFINITIONS = 24
 """Forward values that are written out."""
+SMALL = 10
+"""Forward values of a whole computation up to which all of them are written out; a computation on
+single numbers may have as many as are written out at all."""
 MOST_WAYS = 3
 """Hidden paths between two shown scalars whose formulas are written as a sum."""
 LONGEST_CHAIN = 16
@@ -265,16 +268,41 @@ class Deriver:
             numeric.append(Number(hop.local) if bare else self.formulas.numbers(formula))
         return product(symbolic), product(numeric)
 
-    def definitions(self, steps: list[Step]) -> list[Definition]:
-        """Write how the scalars on the way got their values, in forward order."""
+    def _small_forward(self) -> list[Entry]:
+        """All shown values of a small computation, so that no symbol stays unexplained."""
+        nodes = self.trace.graph.nodes
+        before = self.trace.graph.upstream(self.trace.output)
+        shown = [
+            k
+            for k in sorted(before)
+            # A condition is written where it decides.
+            if k in self.symbols.visible and not nodes[k].is_leaf and nodes[k].dtype.kind == "f"
+        ]
+        most = SMALL if any(nodes[k].shape for k in shown) else MOST_DEFINITIONS
+        if sum(math.prod(nodes[k].shape) for k in shown) > most:
+            return []
+        return [Entry(k, flat) for k in shown for flat in range(math.prod(nodes[k].shape))]
+
+    def _on_the_way(self, steps: list[Step]) -> list[Entry]:
+        """The scalars between the targets of the steps and the loss, in forward order."""
         entries: set[Entry] = {self.output}
         for step in steps:
             entries.add(step.entry)
             for term in step.terms:
                 entries.update(factor.target for factor in term.factors)
-        found: list[Definition] = []
+        entries.update(self._small_forward())
         ordered = sorted(entries, key=lambda each: (each.node, each.flat))
-        ordered = [each for each in ordered if not self.trace.graph.nodes[each.node].is_leaf]
+        return [each for each in ordered if not self.trace.graph.nodes[each.node].is_leaf]
+
+    def leaves_out(self, steps: list[Step]) -> bool:
+        """Tell whether some of the forward values on the way are not among the definitions."""
+        skipped = any(term.skipped for step in steps for term in step.terms)
+        return skipped or len(self._on_the_way(steps)) > MOST_DEFINITIONS
+
+    def definitions(self, steps: list[Step]) -> list[Definition]:
+        """Write how the scalars on the way got their values, in forward order."""
+        found: list[Definition] = []
+        ordered = self._on_the_way(steps)
         if len(ordered) > MOST_DEFINITIONS:
             # The start and the end of the way say most: the first layers' values and the loss.
             ordered = [*ordered[: MOST_DEFINITIONS // 2], *ordered[-MOST_DEFINITIONS // 2 :]]

@@ -102,7 +102,9 @@ def _nonfinite(patient: Patient) -> Iterator[Finding]:
             found.name,
             found.value,
             str(found).partition("\n")[0],
-            "Keep the operand inside the operation's domain, or clip it.",
+            "Fill it in or remove it."
+            if found.leaf and found.phase == "forward"
+            else "Keep the operand inside the operation's domain, or clip it.",
         )
 
 

@@ -11,11 +11,14 @@ from backlight.explain.derive import Step
 from backlight.explain.entries import value_at
 from backlight.explain.links import Hop, links
 from backlight.graph.notation import UNICODE, format_number
+from backlight.ops.logical import GREATER, GREATER_EQUAL, LESS, LESS_EQUAL
+from backlight.ops.piecewise import WHERE
 from backlight.record import Trace
 
 if TYPE_CHECKING:
     from backlight.explain.derive import Deriver
 
+_COMPARISONS = (GREATER, GREATER_EQUAL, LESS, LESS_EQUAL)
 MOST_NOTES = 4
 NUDGE = 1e-6
 STEEPEST = 1e4
@@ -28,6 +31,8 @@ def kink_notes(trace: Trace, steps: tuple[Step, ...], deriver: Deriver) -> list[
     for hop in _hops(trace, steps, deriver):
         if at_kink(trace, hop):
             notes.append(_note(trace, hop, deriver))
+        elif trace.graph.nodes[hop.edge.target].primitive is WHERE:
+            notes.extend(_tie_note(trace, hop, deriver))
     different = list(dict.fromkeys(notes))
     more = len(different) - MOST_NOTES
     return different[:MOST_NOTES] + ([f"{more:,} more kinks are passed."] if more > 0 else [])
@@ -71,6 +76,24 @@ def _note(trace: Trace, hop: Hop, deriver: Deriver) -> str:
         f"Kink: {node.primitive.name} at {symbol} = {value} has {_side(left)} from below and "
         f"{_side(right)} from above; {node.primitive.kink.convention}."
     )
+
+
+def _tie_note(trace: Trace, hop: Hop, deriver: Deriver) -> list[str]:
+    """Say that a choice stands exactly where its condition changes, as x > 0 does at x = 0."""
+    formulas = deriver.formulas
+    chosen = formulas.operands_of(hop.target)[0]
+    comparison = trace.graph.nodes[chosen.node]
+    if comparison.primitive not in _COMPARISONS:
+        return []
+    sides = formulas.operands_of(chosen)
+    left, right = (value_at(trace, each) for each in sides)
+    if left != right or all(trace.gradients[each.node] is None for each in sides):
+        return []
+    condition = UNICODE.expression(formulas.definition(chosen))
+    return [
+        f"Kink: where chooses by {condition}, which changes exactly here; the derivative is that "
+        f"of the branch that is taken."
+    ]
 
 
 def _side(derivative: float) -> str:

@@ -30,6 +30,7 @@ from backlight.graph.notation import (
     function,
 )
 from backlight.graph.scope import Scope
+from backlight.ops.exponential import EXP
 from backlight.record import Trace
 
 Written = tuple[Expression, Expression]
@@ -147,6 +148,23 @@ def _softmax(formulas: Formulas, source: Entry, link: Link) -> Written | None:
     return symbolic, formulas.numbers(symbolic)
 
 
+def _log_softmax(formulas: Formulas, source: Entry, link: Link) -> Written | None:
+    """∂sⱼ/∂zₖ = [j = k] − exp(sₖ), where s is the logarithm of the softmax."""
+    found = _softmax_row(formulas.trace, source)
+    shape = formulas.trace.values[link.target.node].shape
+    if found is None or shape != formulas.trace.values[source.node].shape:
+        return None
+    shares, k = found
+    j = coordinates(link.target.flat, shape)[-1]
+    same = 1.0 if j == k else 0.0
+    if abs(link.value - (same - float(shares[k]))) > CLOSE:
+        return None
+    by = formulas.symbol(Entry(link.target.node, link.target.flat - j + k))
+    share = Apply(EXP.form, (by,))
+    symbolic = Apply(SUBTRACT, (Number(1.0), share)) if same else Apply(NEGATE, (share,))
+    return symbolic, formulas.numbers(symbolic)
+
+
 def _with_logits(formulas: Formulas, source: Entry, link: Link) -> Written | None:
     """∂L/∂z = (σ(z) − y)/n."""
     trace = formulas.trace
@@ -210,6 +228,7 @@ def _used_inside(trace: Trace, index: int, link: Link) -> bool:
 
 _RULES: dict[str, Callable[[Formulas, Entry, Link], Written | None]] = {
     "cross_entropy": _cross_entropy,
+    "log_softmax": _log_softmax,
     "softmax": _softmax,
     "binary_cross_entropy": _of_probabilities,
     "binary_cross_entropy_with_logits": _with_logits,

@@ -1,9 +1,9 @@
-"""Textbook forms of whole gradients through folded losses: (softmax(z) − onehot(y))/n.
+"""Textbook forms of whole gradients through folded composites: (softmax(z) − onehot(y))/n.
 
-Takes a trace and a node whose uses are all inside one loss, gives the short form of its gradient or
-None.  A form is shown only after all its entries have been compared with the engine's gradient, so
-that one which does not apply, because of weights or label smoothing, is never shown.  Source: C. M.
-Bishop, "Pattern Recognition and Machine Learning", 2006, sections 4.3.2 and 4.3.4.
+Takes a trace and a node whose uses are all inside one loss or softmax, gives the short form of its
+gradient or None.  A form is shown only after all its entries have been compared with the engine's
+gradient, so that one which does not apply, because of weights or label smoothing, is never shown.
+Source: C. M. Bishop, "Pattern Recognition and Machine Learning", 2006, sections 4.3.2 and 4.3.4.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from backlight.explain.known import CLOSE, outermost
-from backlight.explain.matrices import Written
+from backlight.explain.matrices import HADAMARD, Written, reshaped, summed
+from backlight.explain.symbols import outer_composite
 from backlight.graph.notation import (
+    DERIVATIVE,
     DIVIDE,
     SUBTRACT,
     Apply,
@@ -26,6 +28,7 @@ from backlight.graph.notation import (
     function,
 )
 from backlight.graph.primitive import Array
+from backlight.ops.exponential import EXP
 from backlight.record import Trace
 
 SYMBOL = Callable[[int], Symbol]
@@ -56,6 +59,8 @@ def known_gradient(trace: Trace, index: int, symbol: SYMBOL) -> Written | None:
     rule = _RULES.get(name or "")
     if outermost(trace.graph.nodes[index].scope) == name:
         return None  # a step inside the loss is not its score
+    if name in ("softmax", "log_softmax"):
+        return _normalized(trace, index, symbol, logarithm=name == "log_softmax")
     gradient = trace.gradients[index]
     scores = trace.values[index].astype(np.float64)
     if rule is None or gradient is None or not scores.size:
@@ -75,6 +80,43 @@ def known_gradient(trace: Trace, index: int, symbol: SYMBOL) -> Written | None:
             if count > 1:
                 found = Apply(DIVIDE, (found, Number(float(count))))
             return Written(found, scores.shape)
+    return None
+
+
+def _normalized(trace: Trace, index: int, symbol: SYMBOL, *, logarithm: bool) -> Written | None:
+    """With a = softmax(z): a ⊙ (∂L/∂a − Σ a ⊙ ∂L/∂a); with its logarithm: ∂L/∂a − eᵃ Σ ∂L/∂a."""
+    nodes = trace.graph.nodes
+    box = outer_composite(nodes[trace.outgoing[index][0].target].scope)
+    result = max(k for k, node in enumerate(nodes) if outer_composite(node.scope) is box)
+    gradient, above = trace.gradients[index], trace.gradients[result]
+    scores = trace.values[index].astype(np.float64)
+    if gradient is None or above is None or above.shape != scores.shape:
+        return None
+    left = symbol(result)
+    upstream = Apply(DERIVATIVE, (symbol(trace.output), left))
+    for axis in reversed(range(scores.ndim)):
+        with np.errstate(all="ignore"):
+            shares = np.exp(scores - scores.max(axis=axis, keepdims=True))
+            shares /= shares.sum(axis=axis, keepdims=True)
+            made = np.log(shares) if logarithm else shares
+            weighted = above if logarithm else shares * above
+            total = weighted.sum(axis=axis, keepdims=True)
+            wanted = above - shares * total if logarithm else shares * (above - total)
+        close = CLOSE * float(np.abs(weighted).max(initial=0.0))
+        if not np.allclose(trace.values[result], made, rtol=0.0, atol=CLOSE):
+            continue
+        if not np.allclose(gradient, wanted, rtol=0.0, atol=close):
+            continue
+        each: Expression = upstream if logarithm else Apply(HADAMARD, (left, upstream))
+        if scores.ndim == 1:
+            summation = summed(each)
+        else:
+            summation = reshaped(summed(each, axis), total.shape)
+        if logarithm:
+            second = Apply(HADAMARD, (Apply(EXP.form, (left,)), summation))
+            return Written(Apply(SUBTRACT, (upstream, second)), scores.shape)
+        difference = Apply(SUBTRACT, (upstream, summation))
+        return Written(Apply(HADAMARD, (left, difference)), scores.shape)
     return None
 
 

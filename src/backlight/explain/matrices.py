@@ -176,6 +176,17 @@ def _moved(tensor: Tensor, sides: Sequence[Expression]) -> Expression:
     return Apply(primitive.form, tuple(sides))
 
 
+def summed(expression: Expression, axis: int | None = None) -> Expression:
+    """Write the sum of all entries, or of those along one axis."""
+    along = () if axis is None else (Symbol(f"axis {axis}"),)
+    return Apply(SUM.form, (expression, *along))
+
+
+def reshaped(expression: Expression, shape: Shape) -> Expression:
+    """Write an array in another shape."""
+    return Apply(_named("reshape"), (expression, Symbol(str(shape))))
+
+
 def product_of(tensor: Tensor | Node, left: Expression, right: Expression) -> Expression:
     """Write a contraction as a matrix product with transposes where it is one."""
     labels = [tuple(tensor.attributes["left"]), tuple(tensor.attributes["right"])]

@@ -100,7 +100,9 @@ def top_paths(trace: Trace, entry: Entry, top: int) -> Paths:
     Paths
     """
     total = gradient_at(trace, entry) or 0.0
-    reach = _Reach(trace, entry.node)
+    # A sum that is a number has no term 0·∞ that is NaN: behind a `where` zeros stay zero.
+    unknown = np.inf if math.isnan(total) else 0.0
+    reach = _Reach(trace, entry.node, unknown)
     count = reach.count(entry)
     # Of equal bounds the latest is taken first, so that ties go straight to the output.
     order = itertools.count(0, -1)
@@ -122,14 +124,19 @@ def top_paths(trace: Trace, entry: Entry, top: int) -> Paths:
         for use in uses(trace, at):
             target = use.edge.target
             for flat, local in zip(use.entries.tolist(), use.locals.tolist(), strict=True):
-                value = so_far * local
+                value = _or(so_far * local, math.nan if unknown else 0.0)
                 ahead = reach.bound(Entry(target, flat))
                 if ahead < 0:  # no path from here to the output
                     continue
-                bound = abs(value) * ahead
+                bound = _or(abs(value) * ahead, unknown)
                 item = (Entry(target, flat), value, (partial, float(local)))
                 heapq.heappush(queue, (-rounded(bound), next(order), item))
     return Paths(_sorted(found), count, total, True)
+
+
+def _or(value: float, unknown: float) -> float:
+    """Return a number, or what stands for NaN."""
+    return unknown if math.isnan(value) else value
 
 
 def rounded(bound: float) -> float:
@@ -154,11 +161,13 @@ class _Reach:
 
     The passes over whole tensors start at the output and serve every scalar, so they are kept
     with the trace.  The tensor that is asked about and mere moves of it are left out of them:
-    one entry of a large weight does not need a pass over all of its entries.
+    one entry of a large weight does not need a pass over all of its entries.  `unknown` is the
+    bound of 0·∞.
     """
 
-    def __init__(self, trace: Trace, start: int) -> None:
+    def __init__(self, trace: Trace, start: int, unknown: float) -> None:
         self.trace = trace
+        self.unknown = unknown
         self.sparse = _moves_of(trace, start)
         after = [
             edge.target
@@ -166,7 +175,7 @@ class _Reach:
             for edge in trace.outgoing[node]
             if edge.target not in self.sparse
         ]
-        self.bounds = _bounds(trace, after)
+        self.bounds = _bounds(trace, after, unknown)
         self.counts = _counts(trace, after)
 
     def bound(self, entry: Entry) -> float:
@@ -178,8 +187,7 @@ class _Reach:
             for flat, local in zip(use.entries.tolist(), use.locals.tolist(), strict=True):
                 ahead = self.bound(Entry(use.edge.target, flat))
                 if ahead >= 0:
-                    product = abs(local) * ahead
-                    best = max(best, np.inf if np.isnan(product) else product)
+                    best = max(best, _or(abs(local) * ahead, self.unknown))
         return best
 
     def count(self, entry: Entry) -> float:
@@ -229,9 +237,9 @@ def _needed(trace: Trace, starts: list[int]) -> list[int]:
     return sorted((k for k in reached if k <= trace.output), reverse=True)
 
 
-def _bounds(trace: Trace, starts: list[int]) -> dict[int, Array]:
+def _bounds(trace: Trace, starts: list[int], unknown: float) -> dict[int, Array]:
     """For each scalar the largest magnitude of a path's product to the output; −1 for no path."""
-    known: dict[int, Array] = trace.memo.setdefault("bounds", {})
+    known: dict[int, Array] = trace.memo.setdefault(("bounds", unknown), {})
     known.setdefault(trace.output, np.ones(trace.graph.nodes[trace.output].shape))
     for index in _needed(trace, starts):
         if index in known:
@@ -239,7 +247,8 @@ def _bounds(trace: Trace, starts: list[int]) -> dict[int, Array]:
         best = np.full(trace.graph.nodes[index].shape, -1.0)
         for edge in trace.outgoing[index]:
             if edge.target in known:
-                best = np.maximum(best, _carry(trace, edge, known[edge.target], maximum=True))
+                ahead = _carry(trace, edge, known[edge.target], maximum=True, unknown=unknown)
+                best = np.maximum(best, ahead)
         known[index] = best
     return known
 
@@ -260,37 +269,40 @@ def _counts(trace: Trace, starts: list[int]) -> dict[int, Array]:
     return known
 
 
-def _carry(trace: Trace, edge: Edge, upstream: Array, *, maximum: bool) -> Array:
+def _carry(
+    trace: Trace, edge: Edge, upstream: Array, *, maximum: bool, unknown: float = 0.0
+) -> Array:
     """Carry bounds (maxima of products) or counts (sums of ones) back over one edge."""
     node = trace.graph.nodes[edge.target]
     shape = trace.graph.nodes[edge.source].shape
     kind = node.primitive.kind
     if kind is Kind.ELEMENTWISE:
-        weighted = _times(np.abs(local_array(trace, edge)), upstream) if maximum else upstream
-        return _unbroadcast(weighted, shape, maximum)
+        if maximum:
+            upstream = _times(np.abs(local_array(trace, edge)), upstream, unknown)
+        return _unbroadcast(upstream, shape, maximum)
     if kind is Kind.REDUCE:
         axes = node.attributes["axes"]
         kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
         spread = np.broadcast_to(upstream.reshape(kept), shape)
         if not maximum or edge.local is None:
             return spread
-        return _times(np.abs(np.broadcast_to(edge.local, shape)), spread)
+        return _times(np.abs(np.broadcast_to(edge.local, shape)), spread, unknown)
     if kind is Kind.CONTRACT:
-        return _contract_back(trace, edge, upstream, maximum)
+        return _contract_back(trace, edge, upstream, maximum, unknown)
     if kind is Kind.MOVE or is_gather(node):
         result = np.full(int(np.prod(shape)), -1.0 if maximum else 0.0)
         origin = source_map(trace, edge)
         real = origin >= 0
         (np.maximum if maximum else np.add).at(result, origin[real], upstream.reshape(-1)[real])
         return result.reshape(shape)
-    return _column_by_column(trace, edge, upstream, shape, maximum)
+    return _column_by_column(trace, edge, upstream, shape, maximum, unknown)
 
 
-def _times(magnitude: Array, upstream: Array) -> Array:
-    """Multiply bounds; −1 stays −1, and infinity times zero is taken as infinity."""
+def _times(magnitude: Array, upstream: Array, unknown: float) -> Array:
+    """Multiply bounds; −1 stays −1, and infinity times zero is what is given for it."""
     with np.errstate(invalid="ignore", over="ignore"):
         product = magnitude.astype(np.float64) * upstream
-    product = np.where(np.isnan(product), np.inf, product)
+    product = np.where(np.isnan(product), unknown, product)
     return np.where(upstream < 0, -1.0, product)
 
 
@@ -306,7 +318,9 @@ def _unbroadcast(array: Array, shape: Shape, maximum: bool) -> Array:
     return array.reshape(shape)
 
 
-def _contract_back(trace: Trace, edge: Edge, upstream: Array, maximum: bool) -> Array:
+def _contract_back(
+    trace: Trace, edge: Edge, upstream: Array, maximum: bool, unknown: float
+) -> Array:
     node = trace.graph.nodes[edge.target]
     own, other, result = contraction_labels(node, edge.position)
     factor = np.abs(trace.values[node.inputs[1 - edge.position]]).astype(np.float64)
@@ -320,9 +334,8 @@ def _contract_back(trace: Trace, edge: Edge, upstream: Array, maximum: bool) -> 
     summed = [label for label in result if label not in own]
     shape = trace.graph.nodes[edge.source].shape
     if not summed:
-        return np.asarray(_aligned(upstream, result, own, shape)) * _aligned(
-            factor, other, own, shape
-        )
+        above = np.asarray(_aligned(upstream, result, own, shape))
+        return _times(_aligned(factor, other, own, shape), above, unknown)
     best = np.full(shape, -1.0)
     sizes = dict(zip(result, node.shape, strict=True))
     for places in np.ndindex(*[sizes[label] for label in summed]):
@@ -331,7 +344,7 @@ def _contract_back(trace: Trace, edge: Edge, upstream: Array, maximum: bool) -> 
         beside = factor[tuple(at.get(label, slice(None)) for label in other)]
         left = _aligned(above, [each for each in result if each not in at], own, shape)
         right = _aligned(beside, [each for each in other if each not in at], own, shape)
-        np.maximum(best, np.where(left < 0, -1.0, left * right), out=best)
+        np.maximum(best, _times(right, left, unknown), out=best)
     return best
 
 
@@ -343,7 +356,7 @@ def _aligned(array: Array, labels: Any, own: tuple[int, ...], shape: Shape) -> A
 
 
 def _column_by_column(
-    trace: Trace, edge: Edge, upstream: Array, shape: Shape, maximum: bool
+    trace: Trace, edge: Edge, upstream: Array, shape: Shape, maximum: bool, unknown: float
 ) -> Array:
     """The general case, for operations that are rare in networks: one scalar at a time."""
     reach = upstream.reshape(-1)
@@ -353,7 +366,7 @@ def _column_by_column(
         if not len(entries):
             result[flat] = -1.0 if maximum else 0.0
         elif maximum:
-            result[flat] = _times(np.abs(locals_), reach[entries]).max()
+            result[flat] = _times(np.abs(locals_), reach[entries], unknown).max()
         else:
             result[flat] = reach[entries].sum()
     return result.reshape(shape)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from backlight.explain.derive import Factor, Step
 from backlight.explain.entries import Entry
 from backlight.graph.node import Node
-from backlight.graph.notation import UNICODE, Number
+from backlight.graph.notation import UNICODE, Apply, Expression, Symbol
 from backlight.record import Trace
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def zero_note(steps: Sequence[Step], target: Entry, deriver: Deriver) -> str:
             found = [factor for factor in term.factors if factor.value == 0.0]
             if found:
                 odd = odd or not math.isfinite(math.prod(factor.value for factor in term.factors))
-                zeros.update(dict.fromkeys(map(_factor_text, found)))
+                zeros.update(dict.fromkeys(_factor_text(each, step, deriver) for each in found))
             elif term.contribution != 0.0:
                 return f"{_name(last)} is zero because its contributions cancel."
             elif term.end in by_entry and term.end not in seen:
@@ -63,12 +63,28 @@ def _name(step: Step) -> str:
     return f"The derivative by {UNICODE.expression(step.symbol)}"
 
 
-def _factor_text(factor: Factor) -> str:
+def _factor_text(factor: Factor, step: Step, deriver: Deriver) -> str:
     formula = factor.symbolic
     written = UNICODE.expression(formula)
-    if isinstance(formula, Number) or len(written) > LONGEST_LINE:
+    bare = not _has_symbols(formula)
+    if bare and factor.by == step.symbol and factor.target == deriver.output:
+        # ∂L/∂x = 0 would say the result again.
+        name = deriver.trace.graph.nodes[factor.target.node].primitive.name
+        return f"{name} has the derivative 0 there"
+    if bare or len(written) > LONGEST_LINE:
         written = f"∂{UNICODE.expression(factor.of)}/∂{UNICODE.expression(factor.by)}"
     return f"{written} = 0"
+
+
+def _has_symbols(expression: Expression) -> bool:
+    waiting = [expression]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Symbol):
+            return True
+        if isinstance(each, Apply):
+            waiting.extend(each.arguments)
+    return False
 
 
 def cut_notes(trace: Trace, target: Entry, *, fold: bool = True) -> list[str]:

@@ -61,22 +61,38 @@ def _text_lines(equation: Equation, stacked: bool) -> list[str]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Break a long sum before its plus and minus signs, never inside brackets.
+    """Break a long sum before its plus and minus signs, a long chain of factors before its dots.
+
+    Nothing is broken inside brackets, and a sum with Σ not at all.
 
     Examples
     --------
     >>> wrapped("a·b + (c + d) − e", 12)
     ['a·b', '+ (c + d)', '− e']
+    >>> wrapped("cos(a) · cos(b) · (c + d)", 16)
+    ['cos(a) · cos(b)', '· (c + d)']
     """
+    if len(text) <= width or text.startswith("Σ"):
+        return [text]
+    lines: list[str] = []
+    for line in _joined(_split(text, (" + ", " − ")), width):
+        lines += [line] if len(line) <= width else _joined(_split(line, (" · ",)), width)
+    return lines
+
+
+def _split(text: str, signs: tuple[str, ...]) -> list[str]:
+    """Cut a text before every sign outside of brackets."""
     pieces, depth, start = [], 0, 0
     for place, each in enumerate(text):
         depth += (each in "([⌊⌈") - (each in ")]⌋⌉")
-        if depth == 0 and place and text[place : place + 3] in (" + ", " − "):
+        if depth == 0 and place > start and text[place : place + 3] in signs:
             pieces.append(text[start:place])
             start = place + 1
-    pieces.append(text[start:])
-    if len(text) <= width or text.startswith("Σ"):
-        return [text]
+    return [*pieces, text[start:]]
+
+
+def _joined(pieces: list[str], width: int) -> list[str]:
+    """Put as many pieces into each line as have room."""
     lines = [pieces[0]]
     for piece in pieces[1:]:
         if len(lines[-1]) + 1 + len(piece) <= width:

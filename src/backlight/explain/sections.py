@@ -69,13 +69,14 @@ def chain_of(factors: Sequence[Expression]) -> Expression:
     return factors[0] if len(factors) == 1 else Apply(CHAIN, tuple(factors))
 
 
-def forward_section(definitions: Sequence[Definition]) -> Section:
-    """Write how the values on the way came about."""
+def forward_section(definitions: Sequence[Definition], *, gaps: bool = False) -> Section:
+    """Write how the values on the way came about, and whether some are left out."""
     equations = []
     for each in definitions:
         value = Number(each.value, DIGITS)
         equations.append(Equation(each.symbol, distinct(each.symbolic, each.numeric, value)))
-    return Section("Forward pass: the values", equations=tuple(equations))
+    notes = ("Of the many values on the way, those in the middle are left out.",) if gaps else ()
+    return Section("Forward pass: the values", notes, tuple(equations))
 
 
 def step_section(loss: Symbol, step: Step, number: int, count: int) -> Section:

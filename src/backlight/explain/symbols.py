@@ -18,6 +18,8 @@ from backlight.ops.leaf import CONSTANT, INPUT, PARAMETER
 from backlight.ops.move import PERMUTE
 from backlight.record import Trace
 
+_LOW_DIGITS = "₀₁₂₃₄₅₆₇₈₉"
+
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
@@ -93,6 +95,7 @@ def _choose(trace: Trace, fold: bool) -> Symbols:
     if not graph.nodes[trace.output].named and "L" not in {each.base for each in bases.values()}:
         bases[trace.output] = Symbol("L")
     _make_distinct(graph, bases)
+    _keep_entries_apart(graph, bases)
     return Symbols(
         bases,
         frozenset(_batched(graph)),
@@ -111,6 +114,19 @@ def _make_distinct(graph: Graph, bases: dict[int, Symbol]) -> None:
             for index in indices:
                 if not symbol.superscript:
                     bases[index] = Symbol(graph.nodes[index].name)
+
+
+def _keep_entries_apart(graph: Graph, bases: dict[int, Symbol]) -> None:
+    """Put an array's name in brackets where an entry of it would look like another name, x₁."""
+    stems = {each.base.rstrip(_LOW_DIGITS) for each in bases.values() if not each.superscript}
+    taken = {each.base for each in bases.values()}
+    for index, symbol in bases.items():
+        alone = symbol.superscript or not graph.nodes[index].shape or symbol.base not in stems
+        if alone or not any(
+            each != symbol.base and each.rstrip(_LOW_DIGITS) == symbol.base for each in taken
+        ):
+            continue
+        bases[index] = Symbol(f"({symbol.base})")
 
 
 def _short(node: Node) -> str:

@@ -17,10 +17,10 @@ from backlight.explain.matrices import Written, add, matrix_expression
 from backlight.explain.numeric import NumericCheck, check_entry
 from backlight.explain.remarks import cut_notes
 from backlight.explain.render import as_html, as_latex, as_text, finite
-from backlight.explain.sections import Equation, Section, partial_of
+from backlight.explain.sections import Equation, Section, distinct, partial_of
 from backlight.explain.symbols import Symbols, symbols_of
-from backlight.explain.writing import constant
-from backlight.graph.notation import UNICODE, Expression, Number, Symbol
+from backlight.explain.writing import DIGITS, constant
+from backlight.graph.notation import UNICODE, Expression, Number, Symbol, format_number
 from backlight.graph.primitive import Array, Kind
 from backlight.ops.leaf import CONSTANT, INPUT
 from backlight.record import Edge, Trace, array_text
@@ -108,8 +108,9 @@ class TensorDerivation:
             formula = self.gradient_formula(index).expression
             gradient = self.trace.gradients[index]
             assert gradient is not None
-            shown = Symbol(array_text(gradient))
-            equations.append(Equation(self._gradient(index), (formula, shown)))
+            number = format_number(float(gradient), DIGITS) if gradient.ndim == 0 else ""
+            shown = Symbol(number or array_text(gradient))
+            equations.append(Equation(self._gradient(index), distinct(formula, shown)))
         dropped = len(equations) - 40
         if dropped > 0:
             gap = Equation(None, (Symbol("…"),), f"{dropped:,} more")
@@ -207,7 +208,16 @@ class TensorDerivation:
         return (
             *cut_notes(self.trace, Entry(self.node, 0), fold=self.fold),
             self.badge,
-            "One entry: bl.explain(loss, …, index=(…)) derives it node by node.",
+            self._one_entry(),
+        )
+
+    def _one_entry(self) -> str:
+        """Say how to ask for the derivation of one entry."""
+        first = (0,) * self.value.ndim
+        entry = f"{self.name}[{','.join(map(str, first))}]"
+        return (
+            f"One entry is derived node by node: bl.explain(…, index={first}), or {entry} on the "
+            f"command line."
         )
 
     @property
@@ -223,9 +233,12 @@ class TensorDerivation:
         good = sum(each.ok for each in compared)
         worst = max(each.relative_error for each in compared)
         mark = "✓" if good == len(compared) else "✗"
+        which = (
+            "entries" if len(compared) == self.value.size else "compared entries, the largest ones,"
+        )
         return (
-            f"{mark} numeric check: {good} of {len(compared)} entries, those of largest "
-            f"magnitude, agree with central differences; largest relative difference {worst:.1e}."
+            f"{mark} numeric check: {good} of {len(compared)} {which} agree with central "
+            f"differences; largest relative difference {worst:.1e}."
         )
 
     def text(self) -> str:

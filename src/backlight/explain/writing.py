@@ -69,7 +69,7 @@ def product(factors: Sequence[Expression]) -> Expression:
             side_by_side = Apply(MULTIPLY, (side_by_side, number))
         return side_by_side
     coefficient = math.prod(each.value for each in numbers)
-    ordered: list[Expression] = [] if coefficient == 1.0 else [Number(coefficient)]
+    ordered: list[Expression] = [] if coefficient == 1.0 else [constant(coefficient)]
     ordered += rest
     result: Expression = ordered[0]
     for each in ordered[1:]:
@@ -132,6 +132,8 @@ def tensor_expression(output: Tensor, given: Mapping[int, Expression]) -> Expres
     branch that holds here is written.
     """
     known: dict[int, Expression] = dict(given)
+    if output.known_value is not None and output.shape == () and is_convention(output):
+        return Number(0.0)
     for each in history([output]):
         if each.serial in known:
             continue
@@ -150,6 +152,21 @@ def tensor_expression(output: Tensor, given: Mapping[int, Expression]) -> Expres
         else:
             known[each.serial] = combine(each.primitive, arguments)
     return known[output.serial]
+
+
+def is_convention(output: Tensor) -> bool:
+    """Tell whether a rule's zero holds by a choice at a point where its formula does not hold.
+
+    Such a rule puts a constant in the place of an operand, as 1 for a base of 0.
+    """
+    if float(output.value) != 0.0:
+        return False
+    choices = [each for each in history([output]) if each.primitive is WHERE]
+    return any(
+        each.inputs[1 if bool(each.inputs[0].value) else 2].primitive is CONSTANT
+        for each in choices
+        if each.inputs[0].known_value is not None
+    )
 
 
 @lru_cache(maxsize=256)

@@ -1,18 +1,24 @@
-"""The functions that a formula may call: the registry of the moment and a few common names."""
+"""The functions that a formula may call.
+
+They are the elementwise primitives and reductions of the registry of the moment, a few of their
+common names, and the activations that are made of several primitives.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from backlight.errors import BacklightError
+from backlight.functions import activations
 from backlight.graph.primitive import Kind, Primitive, Spec
 from backlight.ops import registry
 from backlight.ops.exponential import LOG, SIGMOID
 from backlight.ops.piecewise import MAXIMUM, MINIMUM, SIGN
 from backlight.ops.trigonometric import ACOS, ASIN, ATAN
+from backlight.tensor import Tensor
 
 _ALIASES: Mapping[str, Primitive] = {
     "ln": LOG,
@@ -27,6 +33,15 @@ _ALIASES: Mapping[str, Primitive] = {
 }
 _LETTERS = frozenset({"sigma", "σ"})  # also common names of variables
 MEAN = "mean"
+COMPOSITES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "elu": activations.elu,
+    "gelu": activations.gelu,
+    "leaky_relu": activations.leaky_relu,
+    "log_softmax": activations.log_softmax,
+    "silu": activations.silu,
+    "softmax": activations.softmax,
+    "softplus": activations.softplus,
+}
 
 
 def function_names() -> tuple[str, ...]:
@@ -38,7 +53,7 @@ def function_names() -> tuple[str, ...]:
     True
     """
     usable = (name for name, primitive in registry().items() if arity(primitive) is not None)
-    return tuple(sorted({*usable, *_ALIASES, MEAN}))
+    return tuple(sorted({*usable, *_ALIASES, *COMPOSITES, MEAN}))
 
 
 def functions_named(name: str) -> list[Primitive]:
@@ -50,7 +65,7 @@ def functions_named(name: str) -> list[Primitive]:
 
 def is_reserved(name: str) -> bool:
     """Tell whether a name is a function's and cannot be a variable's."""
-    return name not in _LETTERS and bool(functions_named(name))
+    return name not in _LETTERS and (name in COMPOSITES or bool(functions_named(name)))
 
 
 def accepts(primitive: Primitive, count: int) -> bool:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backlight.errors import BacklightError, FormulaError
+from backlight.formula.functions import COMPOSITES
 from backlight.formula.tokens import did_you_mean, listed, message
 from backlight.graph.primitive import Kind, Primitive
 from backlight.source import Location
 from backlight.tensor import Tensor, as_tensor, record
+from backlight.trace import history
 
 _PLACE = Location("<formula>", 1, "")
 
@@ -40,6 +42,15 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A function made of several primitives, by its name, on one earlier node."""
+
+    function: str
+    operand: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """The number of entries of an earlier node."""
 
@@ -47,7 +58,7 @@ class Count:
     start: int
 
 
-Node = Number | Name | Apply | Count
+Node = Number | Name | Apply | Call | Count
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class Formula:
         As it was typed, without surrounding blanks.
     names : tuple of str
         The free variables, in order of appearance.
-    nodes : tuple of Number, Name, Apply or Count
+    nodes : tuple of Number, Name, Apply, Call or Count
         In an order in which operands come first; the last statement's node is `result`.
     assigned : mapping of int to str
         The names of intermediate results, by the node that they stand for.
@@ -140,6 +151,8 @@ class Formula:
             return values[node.name]
         if isinstance(node, Count):
             return float(as_tensor(made[node.operand]).size)
+        if isinstance(node, Call):
+            return self._call(node, as_tensor(made[node.operand]))
         operands = [made[k] for k in node.operands]
         try:
             if node.primitive.kind is Kind.REDUCE:
@@ -153,3 +166,14 @@ class Formula:
         # The formula is where it comes from, not the line of the program that evaluates it.
         tensor.site = _PLACE
         return tensor
+
+    def _call(self, node: Call, operand: Tensor) -> Tensor:
+        try:
+            result = COMPOSITES[node.function](operand)
+        except BacklightError as error:
+            reason = str(error).rstrip(".")
+            raise FormulaError(message(self.text, node.start, reason)) from error
+        for each in history([result]):
+            if each.serial > operand.serial and each.inputs:
+                each.site = _PLACE
+        return result

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from backlight.errors import FormulaError
 from backlight.formula.functions import (
+    COMPOSITES,
     MEAN,
     accepts,
     arity,
@@ -17,7 +18,7 @@ from backlight.formula.functions import (
     functions_named,
     is_reserved,
 )
-from backlight.formula.nodes import Apply, Count, Formula, Name, Node, Number
+from backlight.formula.nodes import Apply, Call, Count, Formula, Name, Node, Number
 from backlight.formula.tokens import END, Token, did_you_mean, message, raised, tokens
 from backlight.graph.primitive import Primitive
 from backlight.ops.arithmetic import ADD, DIV, MUL, NEG, POW, SUB
@@ -232,7 +233,8 @@ class _Parser:
 
     def _call(self, name: str, token: Token) -> int:
         functions = functions_named(name)
-        if not functions and name != MEAN:
+        own = not functions and (name == MEAN or name in COMPOSITES)
+        if not functions and not own:
             known = name in self._names or name in self._assigned
             hint = "" if known else did_you_mean(name, function_names())
             self._fail(
@@ -245,8 +247,8 @@ class _Parser:
             arguments.append(self._expression(_Level.COMPARISON))
         self._close(")", token)
         self._wheres -= conditional
-        if name == MEAN and not functions:
-            return self._mean(arguments, token)
+        if own:
+            return self._own(name, arguments, token)
         fitting = next((each for each in functions if accepts(each, len(arguments))), None)
         if fitting is None:
             wanted = [count for each in functions if (count := arity(each)) is not None]
@@ -257,11 +259,13 @@ class _Parser:
             self._fail(f"{name} takes {said} {values}, not {len(arguments)}", token)
         return self._add(Apply(fitting, tuple(arguments), token.start))
 
-    def _mean(self, arguments: Sequence[int], token: Token) -> int:
-        """The sum divided by the number of entries."""
+    def _own(self, name: str, arguments: Sequence[int], token: Token) -> int:
+        """A function that is no primitive: the mean is the sum by the number of entries."""
         if len(arguments) != 1:
-            self._fail(f"{MEAN} takes 1 value, not {len(arguments)}", token)
+            self._fail(f"{name} takes 1 value, not {len(arguments)}", token)
         (values,) = arguments
+        if name in COMPOSITES:
+            return self._add(Call(name, values, token.start))
         total = self._add(Apply(SUM, (values,), token.start))
         count = self._add(Count(values, token.start))
         return self._add(Apply(DIV, (total, count), token.start))

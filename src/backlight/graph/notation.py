@@ -482,6 +482,17 @@ _GREEK_NAMES = frozenset(
 )
 
 
+_GREEK_LETTERS = {
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", (
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
+        "upsilon phi chi psi omega"
+    ).split(), strict=True)),
+    **dict(zip("ΓΔΘΛΞΠΣΥΦΨΩ", (
+        "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+    ).split(), strict=True)),
+}  # fmt: skip
+_LOWERED = "₀₁₂₃₄₅₆₇₈₉"
+_LIFTED = str.maketrans(_LOWERED, "0123456789")
 _LATEX_ESCAPES = {each: f"\\{each}" for each in "_&%$#{}"} | {
     "\\": r"\backslash{}", "^": r"\wedge{}", "~": r"\sim{}", "ℓ": r"\ell{}",
     "Δ": r"\Delta{}", "′": "'", "″": "''",
@@ -508,9 +519,20 @@ def latex_script(text: str) -> str:
 
 
 def latex_name(name: str) -> str:
-    """Write a name: one letter in italics, a Greek letter as itself, a word upright."""
+    """Write a name: one letter in italics, a Greek letter as itself, a word upright.
+
+    Examples
+    --------
+    >>> print(latex_name("x"), latex_name("theta"), latex_name("θ"), latex_name("w₁"))
+    x \\theta \\theta {w_{1}}
+    """
+    stem = name.rstrip(_LOWERED)
+    if stem and stem != name:
+        return f"{{{latex_name(stem)}_{{{name[len(stem) :].translate(_LIFTED)}}}}}"
     if name in _GREEK_NAMES:
         return f"\\{name}"
+    if name in _GREEK_LETTERS:
+        return f"\\{_GREEK_LETTERS[name]}"
     if len(name) == 2 and name[1] == "\N{COMBINING CIRCUMFLEX ACCENT}":
         return rf"\hat{{{latex_name(name[0])}}}"
     if len(name) == 1:

@@ -215,6 +215,9 @@ class Primitive:
         Why no gradient passes, in words; empty when gradients pass or no derivative exists.
     onnx : str or None
         The ONNX operator of the same meaning.
+    to_onnx : callable or None
+        ``to_onnx(emitter, *operands, **attributes)`` writes the operation as ONNX nodes with the
+        methods of an emitter; needed where it is not one node of `onnx` on the same operands.
     lower : callable or None
         ``lower(emitter, *scalars, **attributes)`` computes one entry in native code with the
         methods of an emitter; of elementwise and random primitives only.
@@ -245,6 +248,7 @@ class Primitive:
     careful: Callable[..., bool] | None = None
     stops_gradient: str = ""
     onnx: str | None = None
+    to_onnx: Callable[..., Any] | None = None
     lower: Callable[..., Any] | None = None
     fold: Fold | None = None
     description: str = ""

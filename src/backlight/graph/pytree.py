@@ -5,7 +5,7 @@ The order is fixed: dictionaries by sorted key, sequences by position.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,19 +66,19 @@ def flatten(value: Any, *, depth: int = 0) -> tuple[list[Any], Tree]:
 
 def unflatten(tree: Tree, leaves: Sequence[Any]) -> Any:
     """Put leaves back into a container's shape; the inverse of `flatten`."""
-    values = iter(leaves)
+    return _filled(tree, iter(leaves))
 
-    def build(tree: Tree) -> Any:
-        if tree is LEAF or tree.kind is object:
-            return next(values)
-        parts = [build(child) for child in tree.children]
-        if tree.kind is dict:
-            return dict(zip(tree.keys, parts, strict=True))
-        if hasattr(tree.kind, "_fields"):
-            return tree.kind(*parts)
-        return tree.kind(parts)
 
-    return build(tree)
+# No function inside the other: it would refer to itself and keep the leaves alive with it.
+def _filled(tree: Tree, values: Iterator[Any]) -> Any:
+    if tree is LEAF or tree.kind is object:
+        return next(values)
+    parts = [_filled(child, values) for child in tree.children]
+    if tree.kind is dict:
+        return dict(zip(tree.keys, parts, strict=True))
+    if hasattr(tree.kind, "_fields"):
+        return tree.kind(*parts)
+    return tree.kind(parts)
 
 
 def leaf_names(tree: Tree, root: str) -> list[str]:

@@ -154,6 +154,27 @@ POW = elementwise(
     description="The first operand raised to the second.",
 )
 
+
+def _remainder_nodes(e: Any, a: Any, b: Any) -> Any:
+    """The remainder with the divisor's sign; ONNX has C's ``fmod`` for floating-point numbers."""
+    a, b = e.alike(a, b)
+    if a.dtype.kind != "f":
+        return e.node("Mod", a, b, fmod=0)
+    rest = e.node("Mod", a, b, fmod=1)
+    turned = e.node("Xor", rest < 0.0, b < 0.0)
+    whole = rest.equals(0.0)
+    return e.where(e.node("And", turned, e.node("Not", whole)), rest + b, rest)
+
+
+def _floor_divide_nodes(e: Any, a: Any, b: Any) -> Any:
+    """(a − a mod b)/b, which is whole but for rounding."""
+    a, b = e.alike(a, b)
+    quotient = (a - _remainder_nodes(e, a, b)) / b
+    if a.dtype.kind != "f":
+        return quotient
+    return e.where(b.equals(0.0), a / b, e.node("Round", quotient))
+
+
 REMAINDER = elementwise(
     "remainder",
     lambda xp, a, b: xp.remainder(a, b),
@@ -167,6 +188,7 @@ REMAINDER = elementwise(
         "at a multiple of the divisor, where it jumps, the derivative is that of the branch above",
     ),
     onnx="Mod",
+    to_onnx=_remainder_nodes,
     lower=lambda e, a, b: e.remainder(a, b),
     description="The remainder of the floored division, with the divisor's sign.",
 )
@@ -183,9 +205,21 @@ FLOOR_DIVIDE: Primitive = elementwise(
         lambda xp, a, b: xp.remainder(a, b) == 0,
         "the derivative is 0, also at a multiple of the divisor, where it jumps",
     ),
+    to_onnx=_floor_divide_nodes,
     lower=lambda e, a, b: e.floor_divide(a, b),
     description="The quotient rounded down.",
 )
+
+
+def _hypot_nodes(e: Any, a: Any, b: Any) -> Any:
+    """m·√(1 + (n/m)²) of the larger magnitude m and the smaller one n, without overflow."""
+    a, b = (e.node("Abs", each) for each in e.alike(a, b))
+    large, small = e.node("Max", a, b), e.node("Min", a, b)
+    ratio = small / e.where(large.equals(0.0), e.constant(a.dtype.type(1)), large)
+    length = large * e.node("Sqrt", ratio * ratio + 1.0)
+    infinite = e.node("Or", a.equals(INF), b.equals(INF))
+    return e.where(infinite, e.constant(a.dtype.type(INF)), length)
+
 
 HYPOT = elementwise(
     "hypot",
@@ -200,6 +234,7 @@ HYPOT = elementwise(
         "both derivatives at the origin are taken as 0",
     ),
     facts=Facts(commutative=True),
+    to_onnx=_hypot_nodes,
     lower=lambda e, a, b: e.hypot(a, b),
     description="The length of the hypotenuse, √(a² + b²).",
 )

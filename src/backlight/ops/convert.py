@@ -35,6 +35,7 @@ CAST = REGISTRY.add(
         formula=function("cast"),
         careful=always,
         onnx="Cast",
+        to_onnx=lambda e, x, dtype: e.cast(x, np.dtype(dtype)),
         lower=lambda e, x, dtype: e.cast(x, dtype),
         description="The operand in another dtype.",
     )
@@ -75,6 +76,7 @@ DETACH = REGISTRY.add(
         facts=Facts(idempotent=True, transparent=True),
         stops_gradient="detach cuts the gradient on purpose",
         onnx="Identity",
+        to_onnx=lambda e, x, reason="": x,
         lower=lambda e, x, reason="": x,
         description="The operand as a constant: no gradient flows through.",
     )

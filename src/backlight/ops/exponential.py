@@ -28,6 +28,19 @@ EXP = elementwise(
     description="The exponential function.",
 )
 
+
+def _expm1_nodes(e: Any, x: Any) -> Any:
+    """(u − 1)·x/ln u for u = eˣ, in which the rounding errors of both differences cancel.
+
+    W. Kahan's method; N. J. Higham, "Accuracy and Stability of Numerical Algorithms", section 1.14.
+    """
+    u = e.node("Exp", x)
+    less = u - 1.0
+    ordinary = less * x / e.node("Log", u)
+    far = e.node("Or", u.equals(INF), less.equals(-1.0))
+    return e.where(u.equals(1.0), x, e.where(far, less, ordinary))
+
+
 EXPM1 = elementwise(
     "expm1",
     lambda xp, x: xp.expm1(x),
@@ -35,6 +48,7 @@ EXPM1 = elementwise(
     formula=function("expm1"),
     overflows=True,
     special=(((0.0,), 0.0), ((-INF,), -1.0), ((INF,), INF)),
+    to_onnx=_expm1_nodes,
     lower=lambda e, x: e.expm1(x),
     description="exp(x) − 1, accurate near 0.",
 )
@@ -52,6 +66,18 @@ LOG = elementwise(
     description="The natural logarithm.",
 )
 
+
+def _log1p_nodes(e: Any, x: Any) -> Any:
+    """ln u·x/(u − 1) for u = 1 + x, in which the rounding error of the sum cancels.
+
+    D. Goldberg, "What every computer scientist should know about floating-point arithmetic", 1991,
+    theorem 4.
+    """
+    u = x + 1.0
+    ordinary = e.node("Log", u) * x / (u - 1.0)
+    return e.where(u.equals(1.0), x, e.where(u.equals(INF), x, ordinary))
+
+
 LOG1P = elementwise(
     "log1p",
     lambda xp, x: xp.log1p(x),
@@ -60,6 +86,7 @@ LOG1P = elementwise(
     domain="x > −1",
     special=(((0.0,), 0.0), ((-1.0,), -INF), ((-2.0,), NAN), ((INF,), INF)),
     facts=Facts(inverse="expm1"),
+    to_onnx=_log1p_nodes,
     lower=lambda e, x: e.log1p(x),
     description="ln(1 + x), accurate near 0.",
 )
@@ -71,6 +98,7 @@ LOG2 = elementwise(
     formula=function("log₂", r"\log_2"),
     domain="x > 0",
     special=(((8.0,), 3.0), ((0.0,), -INF), ((-1.0,), NAN), ((INF,), INF)),
+    to_onnx=lambda e, x: e.node("Log", x) / LN2,
     lower=lambda e, x: e.log2(x),
     description="The logarithm to base 2.",
 )
@@ -82,6 +110,7 @@ LOG10 = elementwise(
     formula=function("log₁₀", r"\log_{10}"),
     domain="x > 0",
     special=(((1000.0,), 3.0), ((0.0,), -INF), ((-1.0,), NAN), ((INF,), INF)),
+    to_onnx=lambda e, x: e.node("Log", x) / LN10,
     lower=lambda e, x: e.log10(x),
     description="The logarithm to base 10.",
 )
@@ -105,6 +134,7 @@ RSQRT = elementwise(
     formula=function("rsqrt"),
     domain="x > 0",
     special=(((4.0,), 0.5), ((0.0,), INF), ((-1.0,), NAN), ((INF,), 0.0)),
+    to_onnx=lambda e, x: e.node("Reciprocal", e.node("Sqrt", x)),
     lower=lambda e, x: e.rsqrt(x),
     description="One over the square root.",
 )
@@ -112,6 +142,14 @@ RSQRT = elementwise(
 
 def _logaddexp(xp: Any, a: Any, b: Any) -> Any:
     return xp.logaddexp(a, b)
+
+
+def _logaddexp_nodes(e: Any, a: Any, b: Any) -> Any:
+    """The larger plus ln(1 + e^−|a − b|); equal operands, also infinite ones, are ln 2 apart."""
+    a, b = e.alike(a, b)
+    apart = e.node("Neg", e.node("Abs", a - b))
+    above = _log1p_nodes(e, e.node("Exp", apart))
+    return e.where(a.equals(b), a + LN2, e.node("Max", a, b) + above)
 
 
 LOGADDEXP = elementwise(
@@ -123,6 +161,7 @@ LOGADDEXP = elementwise(
     overflows=True,
     special=(((-INF, 1.0), 1.0), ((INF, 1.0), INF), ((-INF, -INF), -INF)),
     facts=Facts(commutative=True),
+    to_onnx=_logaddexp_nodes,
     lower=lambda e, a, b: e.logaddexp(a, b),
     description="ln(eᵃ + eᵇ) without overflow.",
 )

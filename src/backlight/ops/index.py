@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,11 @@ def _gather_back(upstream: Operand, y: Operand, x: Operand, index: Operand, axis
     return SCATTER_ADD(upstream, index, axis=axis, size=x.shape[axis])
 
 
+def _positions(e: Any, index: Any) -> Any:
+    """Positions as ONNX takes them: of 64 bits."""
+    return e.cast(index, np.dtype(np.int64))
+
+
 GATHER = REGISTRY.add(
     Primitive(
         "gather",
@@ -55,6 +61,7 @@ GATHER = REGISTRY.add(
         transposes=(_gather_back, None),
         formula=function("take"),
         onnx="Gather",
+        to_onnx=lambda e, x, index, axis: e.node("Gather", x, _positions(e, index), axis=axis),
         description="The entries at integer positions along an axis; negative ones from the end.",
     )
 )
@@ -89,6 +96,18 @@ def _scatter_back(
     return GATHER(upstream, index, axis=axis)
 
 
+def _scatter_nodes(e: Any, upstream: Any, index: Any, axis: int, size: int) -> Any:
+    before, after = upstream.shape[:axis], upstream.shape[axis + len(index.shape) :]
+    count = math.prod(index.shape)
+    zeros = e.expand(e.constant(upstream.dtype.type(0)), (*before, size, *after))
+    if 0 in upstream.shape:
+        return zeros
+    entries = e.reshape(upstream, (*before, count, *after))
+    one_axis = e.reshape(_positions(e, index), (*(1,) * axis, count, *(1,) * len(after)))
+    places = e.node("Expand", one_axis, e.vector((*before, count, *after)))
+    return e.node("ScatterElements", zeros, places, entries, axis=axis, reduction="add")
+
+
 SCATTER_ADD = REGISTRY.add(
     Primitive(
         "scatter_add",
@@ -98,6 +117,7 @@ SCATTER_ADD = REGISTRY.add(
         transposes=(_scatter_back, None),
         formula=function("scatter_add"),
         onnx="ScatterElements",
+        to_onnx=_scatter_nodes,
         description="Entries added up at integer positions along an axis of zeros.",
     )
 )
@@ -117,6 +137,13 @@ def _argsort(xp: Any, x: Any, axis: int, descending: bool) -> Any:
     return x.shape[axis] - 1 - np.flip(turned, axis=axis)
 
 
+def _argsort_nodes(e: Any, x: Any, axis: int, descending: bool) -> Any:
+    """The positions of the n largest or smallest of n entries; of equal ones the first is first."""
+    count = e.vector((x.shape[axis],))
+    options = {"axis": axis, "largest": int(descending), "sorted": 1}
+    return e.node("TopK", x, count, gives=np.dtype(np.int64), result=1, **options)
+
+
 ARGSORT = REGISTRY.add(
     Primitive(
         "argsort",
@@ -125,6 +152,7 @@ ARGSORT = REGISTRY.add(
         _argsort,
         formula=function("argsort"),
         stops_gradient="its result is an order",
+        to_onnx=_argsort_nodes,
         description="The positions that put the entries in order along an axis; stable.",
     )
 )

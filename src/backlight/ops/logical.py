@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from backlight.graph.notation import Precedence, function, infix, prefix
@@ -20,6 +21,7 @@ def _comparison(
     *,
     takes: Category = "numeric",
     commutative: bool = False,
+    to_onnx: Callable[..., object] | None = None,
 ) -> Primitive:
     return elementwise(
         name,
@@ -31,6 +33,7 @@ def _comparison(
         facts=Facts(commutative=commutative),
         stops_gradient=_STOP,
         onnx=onnx,
+        to_onnx=to_onnx,
         lower=lambda e, a, b: getattr(e, name)(a, b),
         description=f"Whether a {sign} b.",
     )
@@ -40,7 +43,14 @@ EQUAL = _comparison(
     "equal", lambda xp, a, b: a == b, "=", "=", "Equal", takes="any", commutative=True
 )
 NOT_EQUAL = _comparison(
-    "not_equal", lambda xp, a, b: a != b, "≠", r"\neq", None, takes="any", commutative=True
+    "not_equal",
+    lambda xp, a, b: a != b,
+    "≠",
+    r"\neq",
+    None,
+    takes="any",
+    commutative=True,
+    to_onnx=lambda e, a, b: e.node("Not", e.node("Equal", *e.alike(a, b), gives=BOOL)),
 )
 LESS = _comparison("less", lambda xp, a, b: a < b, "<", "<", "Less")
 LESS_EQUAL = _comparison("less_equal", lambda xp, a, b: a <= b, "≤", r"\leq", "LessOrEqual")
@@ -105,7 +115,9 @@ BITWISE_INVERT = elementwise(
 )
 
 
-def _test(name: str, what: str, onnx: str | None) -> Primitive:
+def _test(
+    name: str, what: str, onnx: str | None, to_onnx: Callable[..., object] | None = None
+) -> Primitive:
     return elementwise(
         name,
         lambda xp, x: getattr(xp, name)(x),
@@ -115,6 +127,7 @@ def _test(name: str, what: str, onnx: str | None) -> Primitive:
         formula=function(name),
         stops_gradient=_STOP,
         onnx=onnx,
+        to_onnx=to_onnx,
         lower=lambda e, x: getattr(e, name)(x),
         description=what,
     )
@@ -122,8 +135,15 @@ def _test(name: str, what: str, onnx: str | None) -> Primitive:
 
 ISNAN = _test("isnan", "Whether the operand is NaN.", "IsNaN")
 ISINF = _test("isinf", "Whether the operand is infinite.", "IsInf")
-ISFINITE = _test("isfinite", "Whether the operand is neither NaN nor infinite.", None)
-SIGNBIT = _test("signbit", "Whether the sign bit is set, as it is for −0.", None)
+ISFINITE = _test(
+    "isfinite",
+    "Whether the operand is neither NaN nor infinite.",
+    None,
+    lambda e, x: e.node("Less", e.node("Abs", x), math.inf, gives=BOOL),
+)
+SIGNBIT = _test(
+    "signbit", "Whether the sign bit is set, as it is for −0.", None, lambda e, x: e.negative(x)
+)
 
 NEXTAFTER = elementwise(
     "nextafter",

@@ -35,6 +35,7 @@ RESHAPE: Primitive = REGISTRY.add(
         transposes=(lambda upstream, y, x, shape: RESHAPE(upstream, shape=x.shape),),
         formula=function("reshape"),
         onnx="Reshape",
+        to_onnx=lambda e, x, shape: e.reshape(x, shape),
         description="The same entries in row-major order, in another shape.",
     )
 )
@@ -61,6 +62,7 @@ PERMUTE = REGISTRY.add(
         transposes=(_permute_back,),
         formula=postfix("ᵀ", "^{\\mathsf{T}}"),
         onnx="Transpose",
+        to_onnx=lambda e, x, axes: e.permute(x, axes),
         description="The axes in another order.",
     )
 )
@@ -125,6 +127,7 @@ BROADCAST = REGISTRY.add(
         transposes=(lambda upstream, y, x, shape: unbroadcast(upstream, x.shape),),
         formula=function("broadcast"),
         onnx="Expand",
+        to_onnx=lambda e, x, shape: e.expand(x, shape),
         description="The operand repeated along new axes and axes of size 1.",
     )
 )
@@ -174,6 +177,7 @@ SLICE = REGISTRY.add(
         transposes=(_slice_back,),
         formula=function("slice"),
         onnx="Slice",
+        to_onnx=lambda e, x, starts, stops, steps: e.slice(x, starts, stops, steps),
         description="Every step-th entry from start to stop along each axis.",
     )
 )
@@ -233,6 +237,22 @@ def _pad_back(
     return back
 
 
+def _pad_nodes(
+    e: Any,
+    x: Any,
+    before: tuple[int, ...],
+    after: tuple[int, ...],
+    between: tuple[int, ...],
+    fill: float = 0.0,
+) -> Any:
+    if not before:
+        return x
+    if any(between):
+        raise e.refuse("ONNX pads before and after entries, not between them")
+    widths = e.vector((*before, *after))
+    return e.node("Pad", x, widths, e.constant(x.dtype.type(fill)), mode="constant")
+
+
 PAD = REGISTRY.add(
     Primitive(
         "pad",
@@ -242,6 +262,7 @@ PAD = REGISTRY.add(
         transposes=(_pad_back,),
         formula=function("pad"),
         onnx="Pad",
+        to_onnx=_pad_nodes,
         description="The operand with a fill value before, after and between its entries.",
     )
 )
@@ -253,6 +274,14 @@ def _flip_spec(x: Spec, axes: tuple[int, ...]) -> Spec:
     return x
 
 
+def _flip_nodes(e: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    if not axes:
+        return x
+    first, back = e.integers(*(-1,) * len(axes)), e.integers(*(-1,) * len(axes))
+    stop = e.integers(*(np.iinfo(np.int64).min,) * len(axes))  # before the first entry
+    return e.node("Slice", x, first, stop, e.integers(*axes), back)
+
+
 FLIP: Primitive = REGISTRY.add(
     Primitive(
         "flip",
@@ -262,6 +291,7 @@ FLIP: Primitive = REGISTRY.add(
         transposes=(lambda upstream, y, x, axes: FLIP(upstream, axes=axes),),
         formula=function("flip"),
         facts=Facts(involution=True),
+        to_onnx=_flip_nodes,
         description="The entries in reverse order along axes.",
     )
 )
@@ -304,6 +334,7 @@ CONCAT = REGISTRY.add(
         variadic=True,
         formula=function("concat"),
         onnx="Concat",
+        to_onnx=lambda e, *values, axis: e.node("Concat", *e.alike(*values), axis=axis),
         description="The operands one after the other along an axis.",
     )
 )

@@ -72,6 +72,7 @@ def _rounding(
     symbol: tuple[str, str, str, str],
     what: str,
     jumps: Callable[..., Array] = _is_whole,
+    to_onnx: Callable[..., Any] | None = None,
 ) -> Primitive:
     return elementwise(
         name,
@@ -83,6 +84,7 @@ def _rounding(
         kink=Kink(jumps, "the derivative is 0, also where it jumps"),
         facts=Facts(idempotent=True),
         onnx={"floor": "Floor", "ceil": "Ceil", "round": "Round"}.get(name),
+        to_onnx=to_onnx,
         lower=lambda e, x: getattr(e, name)(x),
         description=what,
     )
@@ -95,6 +97,7 @@ TRUNC = _rounding(
     ("", "", "", ""),
     "The operand without its fraction.",
     lambda xp, x: xp.logical_and(_is_whole(xp, x), x != 0),
+    lambda e, x: e.node("Sign", x) * e.node("Floor", e.node("Abs", x)),
 )
 ROUND = _rounding(
     "round", ("", "", "", ""), "The nearest integer; halves go to the even one.", _is_half
@@ -160,6 +163,13 @@ RELU = elementwise(
     description="max(x, 0), whose derivative is 1 for x > 0 and 0 for x ≤ 0.",
 )
 
+
+def _copysign_nodes(e: Any, a: Any, b: Any) -> Any:
+    a, b = e.alike(a, b)
+    size = e.node("Abs", a)
+    return e.where(e.negative(b), e.node("Neg", size), size)
+
+
 COPYSIGN = elementwise(
     "copysign",
     lambda xp, a, b: xp.copysign(a, b),
@@ -171,6 +181,7 @@ COPYSIGN = elementwise(
         lambda xp, a, b: xp.logical_or(a == 0, b == 0),
         "the derivative at a = 0 is taken as 0, and 0 for the operand that gives the sign",
     ),
+    to_onnx=_copysign_nodes,
     lower=lambda e, a, b: e.copysign(a, b),
     description="The magnitude of the first operand with the sign of the second.",
 )
@@ -182,6 +193,7 @@ SIGN_OF: Primitive = elementwise(
     formula=function("sgn"),
     special=(((-INF,), -1.0), ((0.0,), 1.0), ((-0.0,), -1.0)),
     kink=Kink(lambda xp, x: x == 0, "the derivative is 0, also at 0, where it jumps"),
+    to_onnx=lambda e, x: e.where(e.negative(x), e.constant(x.dtype.type(-1)), 1.0),
     lower=lambda e, x: e.sign_of(x),
     description="1 or −1 by the sign bit, so that −0 gives −1.",
 )
@@ -208,6 +220,7 @@ ZEROS_LIKE = elementwise(
     lambda y, x: 0.0,
     takes="any",
     formula=function("0"),
+    to_onnx=lambda e, x: e.expand(e.constant(x.dtype.type(0)), x.shape),
     lower=lambda e, x: e.zeros_like(x),
     description="Zeros of the operand's shape and dtype.",
 )
@@ -227,6 +240,7 @@ WHERE: Primitive = REGISTRY.add(
         formula=function("where"),
         special=(((1.0, 2.0, NAN), 2.0), ((0.0, NAN, 3.0), 3.0)),
         onnx="Where",
+        to_onnx=lambda e, condition, a, b: e.where(condition, *e.alike(a, b)),
         lower=lambda e, condition, a, b: e.where(condition, a, b),
         description="The second operand where the first is true, the third elsewhere.",
     )

@@ -70,6 +70,7 @@ def _reduction(
     stops_gradient: str = "",
     facts: Facts = NO_FACTS,
     onnx: str | None = None,
+    to_onnx: Callable[..., Any] | None = None,
     fold: Fold | None = None,
     description: str = "",
 ) -> Primitive:
@@ -101,6 +102,7 @@ def _reduction(
             stops_gradient=stops_gradient,
             facts=facts,
             onnx=onnx,
+            to_onnx=to_onnx or (lambda e, x, axes: e.reduce(onnx, x, axes)),
             fold=fold,
             description=description,
         )
@@ -280,6 +282,16 @@ LOGSUMEXP = _reduction(
     description="ln Σ exp(x) along axes without overflow; its derivative is the softmax.",
 )
 
+
+def _count_nodes(e: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """How many entries along axes are true."""
+    return e.reduce("ReduceSum", e.cast(e.cast(x, BOOL), INDEX), axes)
+
+
+def _all_nodes(e: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    return _count_nodes(e, e.node("Not", e.cast(x, BOOL)), axes).equals(0)
+
+
 ANY = _reduction(
     "any",
     lambda xp, x, axes: xp.any(x, axis=axes),
@@ -287,6 +299,7 @@ ANY = _reduction(
     gives=BOOL,
     formula=function("any"),
     stops_gradient="its result is true or false",
+    to_onnx=lambda e, x, axes: e.cast(_count_nodes(e, x, axes), BOOL),
     fold=Fold(lambda dtype: False, lambda e, found, entry: e.bitwise_or(found, _true(e, entry))),
     description="Whether any entry along axes is true.",
 )
@@ -298,6 +311,7 @@ ALL = _reduction(
     gives=BOOL,
     formula=function("all"),
     stops_gradient="its result is true or false",
+    to_onnx=_all_nodes,
     fold=Fold(lambda dtype: True, lambda e, held, entry: e.bitwise_and(held, _true(e, entry))),
     description="Whether every entry along axes is true.",
 )
@@ -314,6 +328,18 @@ def _position_of(extreme: str) -> Callable[..., Array]:
     return evaluate
 
 
+def _position_nodes(operator: str) -> Callable[..., Any]:
+    def write(e: Any, x: Any, axes: tuple[int, ...]) -> Any:
+        rest = tuple(axis for axis in range(len(x.shape)) if axis not in axes)
+        front = x if (*rest, *axes) == tuple(range(len(x.shape))) else e.permute(x, (*rest, *axes))
+        if len(axes) != 1:  # their positions count as one axis
+            count = math.prod(x.shape[axis] for axis in axes)
+            front = e.reshape(front, (*(x.shape[axis] for axis in rest), count))
+        return e.node(operator, front, gives=INDEX, axis=len(rest), keepdims=0)
+
+    return write
+
+
 ARGMAX = _reduction(
     "argmax",
     _position_of("argmax"),
@@ -323,6 +349,7 @@ ARGMAX = _reduction(
     formula=function("argmax", r"\operatorname{argmax}"),
     stops_gradient="its result is a position",
     onnx="ArgMax",
+    to_onnx=_position_nodes("ArgMax"),
     fold=Fold(_lowest, _better(">"), position=True),
     description="The position of the first largest entry along axes, in row-major order.",
 )
@@ -336,6 +363,7 @@ ARGMIN = _reduction(
     formula=function("argmin", r"\operatorname{argmin}"),
     stops_gradient="its result is a position",
     onnx="ArgMin",
+    to_onnx=_position_nodes("ArgMin"),
     fold=Fold(_highest, _better("<"), position=True),
     description="The position of the first smallest entry along axes, in row-major order.",
 )
@@ -365,6 +393,7 @@ CUMULATIVE_SUM = REGISTRY.add(
         formula=function("cumsum"),
         careful=always,
         onnx="CumSum",
+        to_onnx=lambda e, x, axis: e.node("CumSum", x, e.constant(INDEX.type(axis))),
         description="The sum of the entries up to each one along an axis.",
     )
 )

@@ -124,6 +124,7 @@ def elementwise(
     careful: Callable[..., bool] | None = None,
     stops_gradient: str = "",
     onnx: str | None = None,
+    to_onnx: Callable[..., Any] | None = None,
     lower: Callable[..., Any] | None = None,
     description: str = "",
 ) -> Primitive:
@@ -141,6 +142,8 @@ def elementwise(
         dtype = specs[0].dtype
         accept(name, dtype, takes)
         if len(specs) == 1:
+            return Spec(specs[0].shape, gives or dtype)
+        if len(specs) == 2 and specs[0] == specs[1] and dtype.isnative:  # nearly always
             return Spec(specs[0].shape, gives or dtype)
         shapes = []
         for spec in specs:
@@ -166,6 +169,7 @@ def elementwise(
             careful=careful or (always if overflows or domain else None),
             stops_gradient=stops_gradient,
             onnx=onnx,
+            to_onnx=to_onnx,
             lower=lower,
             description=description,
         )

@@ -113,10 +113,14 @@ def narrow_first(rewriter: Rewriter, node: Node) -> Node | None:
     return rewriter.become(node, BROADCAST, (small,), {"shape": node.shape})
 
 
+REPEATING = frozenset((BROADCAST, RESHAPE))
+"""Operations whose result may repeat its operand, or have more axes in front."""
+
+
 def _unrepeated(rewriter: Rewriter, index: int) -> int:
     """Return the operand of a repetition, or of a reshape that only adds axes in front."""
     node = rewriter.nodes[index]
-    if node.primitive not in (BROADCAST, RESHAPE):
+    if node.primitive not in REPEATING:
         return index
     source = node.inputs[0]
     if node.primitive is BROADCAST:

@@ -7,6 +7,7 @@ from typing import Any
 
 from backlight.graph.graph import Graph
 from backlight.graph.node import Node
+from backlight.graph.primitive import Kind
 from backlight.ops.leaf import CONSTANT, Literal
 from backlight.passes.rewrite import Rewriter, Tally, Varying
 
@@ -41,17 +42,20 @@ def eliminate_common(graph: Graph, *, tally: Tally | None = None) -> Graph:
     (5, 4)
     """
     rewriter = Rewriter(graph)
+    nodes, moved = rewriter.nodes, rewriter.moved
     first: dict[Hashable, int] = {}
     count = 0
     for old in graph.nodes:
         node = rewriter.current(old)
+        place = len(nodes)
         key = _key(node)
         if key is not None:
-            earlier = first.setdefault(key, len(rewriter.nodes))
-            if earlier < len(rewriter.nodes) and rewriter.share(node, earlier):
+            earlier = first.setdefault(key, place)
+            if earlier < place and rewriter.share(node, earlier):
                 count += 1
                 continue
-        rewriter.keep(node)
+        moved.append(place)
+        nodes.append(node)
     if tally is not None and count:
         tally["eliminate_common"] += count
     return rewriter.finish()
@@ -62,7 +66,7 @@ def _key(node: Node) -> Hashable | None:
     primitive = node.primitive
     if primitive is CONSTANT:
         return _constant_key(node.attributes["value"])
-    if node.is_leaf or not primitive.pure:
+    if primitive.kind is Kind.LEAF or not primitive.pure:
         return None
     inputs = node.inputs
     if primitive.facts.commutative and inputs[0] > inputs[1]:

@@ -50,6 +50,9 @@ def fold_constants(graph: Graph, *, tally: Tally | None = None) -> Graph:
       s: float64[] = add(x, 1.0)
       return s
     """
+    constants = {k for k, node in enumerate(graph.nodes) if node.primitive is CONSTANT}
+    if not any(node.inputs and constants.issuperset(node.inputs) for node in graph.nodes):
+        return graph
     rewriter = Rewriter(graph)
     fixed = bytearray()  # for each new node, whether it is a constant
     count = 0

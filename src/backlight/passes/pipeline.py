@@ -117,9 +117,13 @@ def _check(graph: Graph, made_by: Pass) -> None:
 
 
 def optimize_reported(
-    graph: Graph, *, exact: bool = False, checked: bool | None = None
+    graph: Graph,
+    *,
+    exact: bool = False,
+    checked: bool | None = None,
+    rounds: int = MOST_ROUNDS,
 ) -> tuple[Graph, Report]:
-    """Run all passes and say what they did; see `optimize`."""
+    """Run all passes, so often at most, and say what they did; see `optimize`."""
     tally: Tally = Counter()
 
     def simplified(graph: Graph) -> Graph:
@@ -136,8 +140,10 @@ def optimize_reported(
 
     if checked is None:
         checked = os.environ.get(CHECK_VARIABLE, "") not in ("", "0")
-    found, rounds = run_passes(graph, (simplified, folded, shared, cleared), checked=checked)
-    return found, Report(len(graph), len(found), rounds, dict(tally.most_common()))
+    found, done = run_passes(
+        graph, (simplified, folded, shared, cleared), checked=checked, rounds=rounds
+    )
+    return found, Report(len(graph), len(found), done, dict(tally.most_common()))
 
 
 def optimize(graph: Graph, *, exact: bool = False, checked: bool | None = None) -> Graph:

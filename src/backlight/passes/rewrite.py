@@ -8,12 +8,13 @@ plans and drawings speak of nodes by name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from backlight.graph.graph import Graph
-from backlight.graph.node import Node
+from backlight.graph.node import Node, make_node
 from backlight.graph.primitive import NO_ATTRIBUTES, Array, Attributes, Dtype, Primitive, Shape
 from backlight.ops.convert import IDENTITY
 from backlight.ops.leaf import CONSTANT, Literal
@@ -46,6 +47,8 @@ class Rewriter:
         The old graph.
     nodes : list of Node
         The new nodes so far.
+    moved : list of int
+        For each old node so far, its place among the new ones; -1 when it was left out.
     positive : dict of int to int
         For an operand, a node that is greater than 0 exactly where the operand is.
     """
@@ -55,7 +58,8 @@ class Rewriter:
         self.nodes: list[Node] = []
         self.positive: dict[int, int] = {}
         self.changed = False
-        self._moved: list[int] = []
+        self.moved: list[int] = []
+        self._in_place = True  # so far, every node is where it was
         self._outputs = frozenset(graph.outputs)
         self._names: set[str] = set()
         self._claimed: set[int] = set()
@@ -66,7 +70,7 @@ class Rewriter:
     @property
     def index(self) -> int:
         """The position of the current node in the old graph."""
-        return len(self._moved)
+        return len(self.moved)
 
     @property
     def is_output(self) -> bool:
@@ -75,22 +79,31 @@ class Rewriter:
 
     def current(self, node: Node) -> Node:
         """Return an old node with its operands' new positions."""
-        moved = self._moved
+        if self._in_place:
+            return node
+        moved = self.moved
         inputs = node.inputs
-        for each in inputs:
-            if moved[each] != each:
-                return _with_inputs(node, tuple([moved[each] for each in inputs]))
-        return node
+        if len(inputs) == 2:  # written out, because most operations have as many
+            first, second = inputs
+            now: tuple[int, ...] = (moved[first], moved[second])
+        else:
+            now = tuple([moved[each] for each in inputs])
+        if now == inputs:
+            return node
+        return make_node(
+            node.primitive, now, node.attributes, node.shape, node.dtype,
+            node.name, node.named, node.location, node.scope,
+        )  # fmt: skip
 
     def keep(self, node: Node) -> None:
         """Put the current node, changed or not, into the new graph."""
-        self._moved.append(len(self.nodes))
+        self.moved.append(len(self.nodes))
         self.nodes.append(node)
 
     def drop(self) -> None:
         """Leave the current node out, because nothing uses it."""
-        self._moved.append(-1)
-        self.changed = True
+        self.moved.append(-1)
+        self.changed, self._in_place = True, False
 
     def share(self, node: Node, other: int) -> bool:
         """Let another node stand for the current one; False when it must stay as it is.
@@ -114,15 +127,15 @@ class Rewriter:
                 node.name, node.named, node.location or target.location, target.scope,
             )  # fmt: skip
             self._claimed.add(other)
-        self._moved.append(other)
-        self.changed = True
+        self.moved.append(other)
+        self.changed, self._in_place = True, False
         return True
 
     def finish(self) -> Graph:
         """Return the new graph, or the old one when nothing was changed."""
         if not self.changed:
             return self.graph
-        moved = self._moved
+        moved = self.moved
         return Graph(
             tuple(self.nodes),
             tuple([moved[each] for each in self.graph.inputs]),
@@ -205,6 +218,7 @@ class Rewriter:
         self, near: Node, primitive: Primitive, inputs: tuple[int, ...], attributes: Attributes,
         shape: Shape, dtype: Dtype,
     ) -> int:  # fmt: skip
+        self._in_place = False
         self.nodes.append(
             Node(primitive, inputs, attributes, shape, dtype, self._fresh(near.name), False,
                  near.location, near.scope)
@@ -222,21 +236,19 @@ class Rewriter:
         return f"{base}.part{number}"
 
 
-def _with_inputs(node: Node, inputs: tuple[int, ...]) -> Node:
-    # Written out, because `dataclasses.replace` takes several times as long.
-    return Node(
-        node.primitive, inputs, node.attributes, node.shape, node.dtype,
-        node.name, node.named, node.location, node.scope,
-    )  # fmt: skip
-
-
 Rule = Callable[[Rewriter, Node], Node | int | None]
 """``rule(rewriter, node)`` returns another node in its place, the position of one that has the
 same value, or None when it does not apply."""
 
 
+NO_NEEDS: Mapping[Rule, frozenset[Primitive]] = MappingProxyType({})
+
+
 def walk(
-    graph: Graph, rules_of: Callable[[Primitive], tuple[Rule, ...]], tally: Tally | None = None
+    graph: Graph,
+    rules_of: Callable[[Primitive], tuple[Rule, ...]],
+    tally: Tally | None = None,
+    needs: Mapping[Rule, frozenset[Primitive]] = NO_NEEDS,
 ) -> Graph:
     """Use rules on every node once, in order, operands first.
 
@@ -247,6 +259,8 @@ def walk(
         The rules that may apply to a primitive, most important first.
     tally : Counter, optional
         Counts what was used.
+    needs : mapping of callable to frozenset of Primitive
+        Rules that apply only where one of these made an operand.
 
     Returns
     -------
@@ -255,28 +269,75 @@ def walk(
     """
     rewriter = Rewriter(graph)
     counts: Tally = Counter() if tally is None else tally
-    nodes = rewriter.nodes
-    moved = rewriter._moved
+    nodes, moved = rewriter.nodes, rewriter.moved
+    known: dict[tuple[Primitive, ...], tuple[Rule, ...]] = {}
     for old in graph.nodes:
         node = rewriter.current(old)
+        # Most nodes have no rule for what their operands are, and are done with one look.
+        inputs = node.inputs
+        if len(inputs) == 2:
+            first, second = inputs
+            key: tuple[Primitive, ...]
+            key = (node.primitive, nodes[first].primitive, nodes[second].primitive)
+        else:
+            key = (node.primitive, *[nodes[each].primitive for each in inputs])
+        rules = known.get(key)
+        if rules is None:
+            rules = known[key] = _fitting(rules_of(node.primitive), key[1:], needs)
         shared = False
-        for _ in range(MOST_IN_A_ROW):
-            found: Node | int | None = None
-            for rule in rules_of(node.primitive):
-                found = rule(rewriter, node)
-                if found is not None:
-                    break
-            if found is None:
+        for rule in rules:
+            found = rule(rewriter, node)
+            if found is not None:
+                node, shared = _applied(rewriter, node, rule, found, rules_of, counts)
                 break
-            if isinstance(found, int):
-                shared = rewriter.share(node, found)
-                if shared:
-                    counts[rule.__name__] += 1
-                break
-            counts[rule.__name__] += 1
-            rewriter.changed = True
-            node = found
         if not shared:
             moved.append(len(nodes))
             nodes.append(node)
     return rewriter.finish()
+
+
+def _fitting(
+    rules: Sequence[Rule],
+    operands: Sequence[Primitive],
+    needs: Mapping[Rule, frozenset[Primitive]],
+) -> tuple[Rule, ...]:
+    """Return the rules that may apply to a node whose operands these operations made."""
+    return tuple(
+        rule for rule in rules if rule not in needs or not needs[rule].isdisjoint(operands)
+    )
+
+
+def _applied(
+    rewriter: Rewriter,
+    node: Node,
+    rule: Rule,
+    found: Node | int,
+    rules_of: Callable[[Primitive], tuple[Rule, ...]],
+    counts: Tally,
+) -> tuple[Node, bool]:
+    """Do what a rule found and what other rules find after it.
+
+    Returns
+    -------
+    Node
+        What the current node became.
+    bool
+        Whether another one stands for it.
+    """
+    for _ in range(MOST_IN_A_ROW):
+        if isinstance(found, int):
+            shared = rewriter.share(node, found)
+            if shared:
+                counts[rule.__name__] += 1
+            return node, shared
+        counts[rule.__name__] += 1
+        rewriter.changed = True
+        node = found
+        for rule in rules_of(node.primitive):
+            following = rule(rewriter, node)
+            if following is not None:
+                found = following
+                break
+        else:
+            break
+    return node, False

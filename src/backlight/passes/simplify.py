@@ -7,15 +7,16 @@ ones are asked for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from backlight.graph.graph import Graph
 from backlight.graph.primitive import Kind, Primitive
-from backlight.ops.arithmetic import ADD, DIV, MUL, POW, SUB
+from backlight.ops.arithmetic import ADD, DIV, MUL, NEG, POW, SUB
 from backlight.ops.contract import CONTRACT
 from backlight.ops.convert import CAST
 from backlight.ops.leaf import CONSTANT
-from backlight.ops.logical import GREATER, LOGICAL_NOT
+from backlight.ops.logical import EQUAL, GREATER, LOGICAL_NOT, NOT_EQUAL
 from backlight.ops.move import BROADCAST, CONCAT, FLIP, PAD, PERMUTE, RESHAPE, SLICE
 from backlight.ops.piecewise import WHERE, ZEROS_LIKE
 from backlight.ops.reduce import SUM
@@ -45,6 +46,26 @@ _LOOSE: tuple[tuple[Primitive, tuple[Rule, ...]], ...] = (
     (SUM, (structure.multiply_repeated,)),
     (CONTRACT, (structure.sum_against_ones,)),
 )
+_NEEDS: Mapping[Rule, frozenset[Primitive]] = {
+    algebra.narrow_first: algebra.REPEATING,
+    algebra.drop_identity_operand: frozenset((CONSTANT,)),
+    algebra.absorb_sign: frozenset((NEG,)),
+    algebra.multiply_by_minus_one: frozenset((CONSTANT,)),
+    algebra.cancel_signs: frozenset((NEG,)),
+    algebra.multiply_by_inverse: frozenset((CONSTANT,)),
+    algebra.zeroth_power: frozenset((CONSTANT,)),
+    algebra.small_power: frozenset((CONSTANT,)),
+    algebra.turn_comparison: frozenset((EQUAL, NOT_EQUAL)),
+    structure.reshape_once: frozenset((RESHAPE,)),
+    structure.permute_once: frozenset((PERMUTE,)),
+    structure.repeat_once: frozenset((BROADCAST, RESHAPE)),
+    structure.slice_once: frozenset((SLICE,)),
+    structure.slice_one_part: frozenset((CONCAT,)),
+    structure.contract_transposed: frozenset((PERMUTE,)),
+    structure.contract_into_order: frozenset((CONTRACT,)),
+}
+"""Rules that apply only where one of these made an operand; the others look for themselves."""
+
 _IDLE = (RESHAPE, PERMUTE, BROADCAST, SLICE, PAD, FLIP, CONCAT)
 
 
@@ -120,4 +141,4 @@ def simplify(graph: Graph, *, exact: bool = False, tally: Tally | None = None) -
       p: float64[] = identity(x)
       return p
     """
-    return walk(graph, exact_rules if exact else loose_rules, tally)
+    return walk(graph, exact_rules if exact else loose_rules, tally, _NEEDS)

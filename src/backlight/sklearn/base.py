@@ -26,8 +26,9 @@ from backlight.sklearn import architecture as layers
 from backlight.sklearn.architecture import Architecture
 from backlight.sklearn.course import Examples, Standing
 from backlight.sklearn.objective import Objective, explained_loss, penalty
-from backlight.sklearn.training import DivergedError, Held, Task, Training
-from backlight.tensor import quiet, tensor
+from backlight.sklearn.training import DivergedError, Task, Training
+from backlight.sklearn.validation import Held
+from backlight.tensor import tensor
 
 SOLVERS_BY_STEPS = ("sgd", "adam")
 
@@ -294,14 +295,6 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]  # unt
     def _activated(self, X: Any) -> Array:
         raw = self._raw(X)
         return self._objective.activated(raw)
-
-    def _measured_loss(self, raw: Array, held: Held) -> float:
-        """Return the loss of a validation set without the penalty, as it is reported."""
-        with quiet():
-            targets = tensor(held.targets.astype(raw.dtype, copy=False))
-            entries = self._objective.entries(tensor(raw), targets).value
-        mean = float(np.average(entries, weights=held.weights))
-        return mean / self.n_outputs_ if self._objective.averages_outputs else mean
 
     # ── looking inside ───────────────────────────────────────────────────────────────────────
 

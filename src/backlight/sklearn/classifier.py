@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -22,7 +21,8 @@ from backlight.graph.primitive import Array
 from backlight.sklearn.architecture import applied
 from backlight.sklearn.base import BaseMultilayerPerceptron
 from backlight.sklearn.constraints import CLASSIFIER
-from backlight.sklearn.training import Held
+from backlight.sklearn.labels import Labels, learn
+from backlight.sklearn.validation import Held
 
 
 class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):  # type: ignore[misc]  # untyped
@@ -149,6 +149,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):  # type: ignore[
     """
 
     _parameter_constraints = CLASSIFIER
+    _labels: Labels
 
     def __init__(
         self,
@@ -272,9 +273,8 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):  # type: ignore[
             Itself.
         """
         if _check_partial_fit_first_call(self, classes):
-            self._label_binarizer = LabelBinarizer()
             several = str(type_of_target(y)).startswith("multilabel")
-            self._label_binarizer.fit(y if several else classes)
+            self._labels = learn(y if several else classes)
         self._fit(X, y, sample_weight, (None, None, None), incremental=True)
         return self
 
@@ -293,8 +293,8 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):  # type: ignore[
     def _checked(self, X: Any, y: Any, *, reset: bool, incremental: bool) -> tuple[Any, Any]:
         X, y = self._checked_pair(X, y, reset=reset)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
-            self.classes_ = self._label_binarizer.classes_
+            self._labels = learn(y)
+            self.classes_ = self._labels.classes
             return X, y
         found = unique_labels(y)
         if self.warm_start and set(found) != set(self.classes_):
@@ -310,11 +310,10 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):  # type: ignore[
         return X, y
 
     def _targets(self, y: Any, dtype: str) -> Array:
-        return np.ascontiguousarray(self._label_binarizer.transform(y), dtype)
+        return self._labels.targets(y, dtype)
 
     def _output(self) -> str:
-        several = self._label_binarizer.y_type_ == "multiclass"
-        return "softmax" if several else "logistic"
+        return "softmax" if self._labels.several else "logistic"
 
     @property
     def _stratified(self) -> bool:
@@ -345,9 +344,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):  # type: ignore[
         ndarray of shape (n,), or (n, outputs) for several labels at once
         """
         found = self._activated(X)
-        return self._label_binarizer.inverse_transform(
-            found.ravel() if self.n_outputs_ == 1 else found
-        )
+        return self._labels.named(found.ravel() if self.n_outputs_ == 1 else found)
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, in the order of ``classes_``.

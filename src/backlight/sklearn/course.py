@@ -22,6 +22,12 @@ from backlight.sklearn.rules import Rule
 CALL_SECONDS = 0.05
 """Calls of compiled code are made about this long, so that Ctrl-C is heard."""
 
+SPARE_SECONDS = 0.002
+"""How much is computed ahead where training may end any moment: it might be for nothing."""
+
+FIRST_STEPS = 16
+"""How many steps the first call takes where nothing is known of a step's time."""
+
 MOST_ROWS = 2**21
 """How many row numbers are drawn ahead at most."""
 
@@ -93,6 +99,24 @@ class StoppedError(Exception):
     """A callback wants no further step."""
 
 
+@dataclass(frozen=True)
+class Falling:
+    """A learning rate η/tᵖ that falls from epoch to epoch; t counts the examples seen, from 1.
+
+    Attributes
+    ----------
+    rate, power : float
+        η and p.
+    """
+
+    rate: float
+    power: float
+
+    def at(self, seen: int) -> float:
+        """Return the learning rate after so many examples."""
+        return float(self.rate / (seen + 1) ** self.power)
+
+
 @dataclass
 class Course:
     """One fit by steps.
@@ -114,6 +138,10 @@ class Course:
         Replaced after every call.
     after_step : callable or None
         Is told the loss after every step, which is then taken by itself; the truth stops.
+    seen : int
+        How many examples were seen before the next epoch.
+    falling : Falling or None
+        A learning rate that depends on ``seen``, in place of the standing's.
     """
 
     examples: Examples
@@ -125,16 +153,18 @@ class Course:
     seed: int
     standing: Standing
     after_step: Callable[[float], bool] | None = None
-    places: Array = field(init=False)
+    seen: int = 0
+    falling: Falling | None = None
     order: Array = field(init=False)
     program: StepProgram = field(init=False)
-    steps_per_call: int = field(init=False, default=16)
+    steps_per_call: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the program, made now or kept from before."""
         self.program = step_program(self.form)
-        self.places = np.arange(len(self.examples))
-        self.order = self.places
+        self.order = np.arange(len(self.examples))
+        known = self.program.executable.seconds
+        self.steps_per_call = max(int(CALL_SECONDS / 2 / known), 1) if known else FIRST_STEPS
 
     @property
     def per_epoch(self) -> int:
@@ -143,17 +173,19 @@ class Course:
 
     # ── epochs ───────────────────────────────────────────────────────────────────────────────
 
-    def run(self, epochs: int, each: Callable[[float], bool], *, ahead: bool) -> None:
-        """Run epochs until the caller has had enough.
+    def run(self, epochs: int, told: Callable[[list[float]], int | None], sure: float) -> None:
+        """Run epochs, in one block.
 
         Parameters
         ----------
         epochs : int
-        each : callable
-            Is told the loss of every epoch; the truth ends the block, so that what comes next is
-            computed with what the caller has changed meanwhile.
-        ahead : bool
-            Whether several epochs may be computed before the caller is told of the first.
+            At most so many.
+        told : callable
+            Is told the losses of some epochs; it returns after how many of them training ends or
+            something changes, None when it goes on as before.  What was computed behind that
+            epoch is undone.
+        sure : float
+            How many epochs there are in any case, before ``told`` can name one.
 
         Raises
         ------
@@ -162,24 +194,29 @@ class Course:
         StoppedError
             When ``after_step`` wants to stop.
         """
-        count = self._together(epochs) if ahead else 1
+        count = self._together(epochs, sure)
         drawn = self.random.get_state(legacy=True) if count > 1 else None
-        before, order = self.standing, self.order
+        before, order, seen = self.standing, self.order.copy(), self.seen
         losses, failed = self._epochs(count)
-        for k, loss in enumerate(losses):
-            if each(loss) and k + 1 < count:
-                # Computed too much: go back and compute as far as was wanted.
-                assert drawn is not None
-                self.random.set_state(drawn)
-                self.standing, self.order = before, order
-                self._epochs(k + 1)
-                return
-        if failed:
+        change = told(losses)
+        if change is not None and change < count:
+            # Computed too much: go back and compute as far as was wanted.
+            assert drawn is not None
+            self.random.set_state(drawn)
+            self.standing, self.order, self.seen = before, order, seen
+            self._epochs(change)
+        elif failed:
             raise NotFiniteError
 
-    def _together(self, epochs: int) -> int:
+    def _together(self, epochs: int, sure: float) -> int:
+        """Return how many epochs the next block has.
+
+        Epochs that may have to be undone are computed only where they cost less than a call.
+        """
         most = max(1, MOST_ROWS // (self.per_epoch * self.form.length))
-        return max(1, min(self.steps_per_call // self.per_epoch, most, epochs))
+        spare = int(self.steps_per_call * (SPARE_SECONDS / CALL_SECONDS)) // self.per_epoch
+        ahead = min(self.steps_per_call // self.per_epoch, max(sure, spare))
+        return max(1, min(int(ahead), most, epochs))
 
     def _epochs(self, count: int) -> tuple[list[float], bool]:
         """Run epochs; return their losses and whether one of their steps failed."""
@@ -188,16 +225,18 @@ class Course:
         start = 0
         while start < len(rows) and not failed:
             stop = min(start + self._call_steps(), len(rows))
-            found = self._call(rows[start:stop], first)
+            found = self._call(rows[start:stop], first, self.seen)
             losses = np.concatenate([losses, found])
             failed = len(found) < stop - start
             start = stop
             if self.after_step is not None and not failed and self.after_step(float(found[-1])):
                 raise StoppedError
         whole = len(losses) // self.per_epoch
+        self.seen += whole * len(self.examples)
         sizes = np.full(self.per_epoch, self.batch, np.float64)
         sizes[-1] = len(self.examples) - self.batch * (self.per_epoch - 1)
-        of_epochs = losses[: whole * self.per_epoch].reshape(whole, -1) @ sizes
+        # Not a matrix product, which may round otherwise for another number of epochs.
+        of_epochs = (losses[: whole * self.per_epoch].reshape(whole, -1) * sizes).sum(axis=1)
         return (of_epochs / len(self.examples)).tolist(), failed
 
     def _rows(self, count: int) -> Array:
@@ -207,12 +246,13 @@ class Course:
         """
         n, per_epoch = len(self.examples), self.per_epoch
         whole = np.zeros((count, per_epoch * self.batch), np.int64)
-        for each in whole:
+        order, shuffle = self.order, self.random.shuffle
+        for each in whole[:, :n]:
             if self.shuffle:
-                places = self.places.copy()
-                self.random.shuffle(places)
-                self.order = self.order[places]
-            each[:n] = self.order
+                shuffle(order)  # the order of the epoch before is what is shuffled
+            each[:] = order
+        if per_epoch * self.batch == per_epoch * self.form.length:
+            return whole.reshape(-1, self.batch)
         rows = np.zeros((count * per_epoch, self.form.length), np.int64)
         rows[:, : self.batch] = whole.reshape(-1, self.batch)
         return rows
@@ -227,19 +267,21 @@ class Course:
         line = int(self.form.length * self.examples.X.shape[1] * self.examples.X.dtype.itemsize)
         return max(1, min(self.steps_per_call, DENSE_BYTES // line))
 
-    def _call(self, rows: Array, first: int) -> Array:
+    def _call(self, rows: Array, first: int, seen: int) -> Array:
         """Take one step for each line of rows; return the losses up to one that is not finite."""
         begun = time.perf_counter()
-        losses = self._steps(rows, first)
+        losses = self._steps(rows, first, seen)
         if len(losses) < len(rows):
             if len(losses):  # go to the step before the one that failed
-                self._steps(rows[: len(losses)], first)
+                self._steps(rows[: len(losses)], first, seen)
             return losses
-        if time.perf_counter() - begun < CALL_SECONDS:
-            self.steps_per_call *= 2
+        # The clock decides how much is computed at a time, never what.
+        taken = max(time.perf_counter() - begun, 1e-9)
+        wanted = int(len(rows) * CALL_SECONDS / taken)
+        self.steps_per_call = max(1, min(wanted, 4 * max(self.steps_per_call, len(rows))))
         return losses
 
-    def _steps(self, rows: Array, first: int) -> Array:
+    def _steps(self, rows: Array, first: int, seen: int) -> Array:
         at = self.standing
         data, lines = self._data(rows)
         counts = {
@@ -247,7 +289,9 @@ class Course:
             "rows": len(self.examples),
             "batch": self.batch,
             "per_epoch": self.per_epoch,
+            "seen": seen,
         }
+        falling = self.falling or Falling(at.rate, 0.0)
         new, losses = self.program.run(
             (*at.parameters, *at.slots),
             data,
@@ -255,7 +299,7 @@ class Course:
             at.step,
             self.seed,
             counts,
-            {"learning_rate": at.rate, **self.options},
+            {"learning_rate": falling.rate, "power": falling.power, **self.options},
         )
         if len(losses) == len(rows):
             cut = len(at.parameters)

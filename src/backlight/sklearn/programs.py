@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from backlight.execute import Executable, program
 from backlight.execute.iteration import Iteration
 from backlight.functions import astype, less, minimum, remainder, where
 from backlight.functions import sum as total_of
+from backlight.graph.collector import collector_held
 from backlight.graph.primitive import Array, Spec
 from backlight.nn import parameters as parameters_in
 from backlight.nn import running, substitute
@@ -37,9 +38,10 @@ KEPT_PROGRAMS = 32
 ROWS = 8
 """Batches are filled up to a multiple of so many rows."""
 
-COUNTS = ("first", "rows", "batch", "per_epoch")
+COUNTS = ("first", "rows", "batch", "per_epoch", "seen")
 """Whole numbers given at run time: the step at which the first epoch began, the number of
-examples, how many there are in a batch, and how many batches in an epoch."""
+examples, how many there are in a batch, how many batches in an epoch, and how many examples were
+seen before the first epoch."""
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")
@@ -61,7 +63,7 @@ class Form:
     threads : int or None
         How many compiled code may use; chosen by its size when not given.
     rule : Rule or None
-        None for a program that gives gradients.
+        None for a program that takes no steps.
     """
 
     architecture: Architecture
@@ -154,8 +156,8 @@ class StepProgram:
 
 
 @dataclass(frozen=True, eq=False)
-class GradientProgram:
-    """The summed loss of a batch and its gradients, without the penalty.
+class ArrayProgram:
+    """A program that reads and writes the same memory in every run.
 
     Attributes
     ----------
@@ -164,10 +166,33 @@ class GradientProgram:
 
     executable: Executable
 
-    def run(self, parameters: Sequence[Array], data: Sequence[Array]) -> tuple[float, list[Array]]:
-        """Return Σwℓ and its gradients for X, targets and weights."""
-        found = self.executable.run([*parameters, *data])
-        return float(found[0]), found[1:]
+    def bound(self, values: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
+        """Return a function that computes the results of what is in some arrays then.
+
+        Parameters
+        ----------
+        values : sequence of ndarray
+            One for each input: C-contiguous.
+        results : sequence of ndarray
+            Where the outputs go.
+        """
+        if isinstance(self.executable, Bindable):
+            return self.executable.bound(values, results)
+
+        def run() -> None:
+            for into, found in zip(results, self.executable.run(values), strict=True):
+                into[...] = found
+
+        return run
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """A program that can be made ready for certain arrays."""
+
+    def bound(self, values: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
+        """Return a function that runs it on what is in the arrays then."""
+        ...
 
 
 def length_of(batch: int) -> int:
@@ -186,19 +211,31 @@ def step_program(form: Form) -> StepProgram:
     return _kept(_made_step, form)
 
 
-def gradient_program(form: Form) -> GradientProgram:
-    """Return the program of a gradient, made or kept from before."""
+def gradient_program(form: Form) -> ArrayProgram:
+    """Return the program of a gradient, made or kept from before.
+
+    From parameters, X, targets and weights it computes Σwℓ and its gradients, without the penalty.
+    """
     return _kept(_made_gradient, form)
+
+
+def evaluation_program(form: Form) -> ArrayProgram:
+    """Return the program that measures examples, made or kept from before.
+
+    From parameters, X and targets it computes the network's outputs and the loss of each example.
+    """
+    return _kept(_made_evaluation, form)
 
 
 def _kept(make: Callable[[Key], Made], key: Key) -> Made:
     """Look into the kept programs, unless a function of the user's own cannot be looked up."""
-    try:
-        hash(key)
-    except TypeError:
-        made: Made = make.__wrapped__(key)  # type: ignore[attr-defined]  # the uncached function
-        return made
-    return make(key)
+    with collector_held():  # scikit-learn brings so many objects that one look takes 0.1 s
+        try:
+            hash(key)
+        except TypeError:
+            made: Made = make.__wrapped__(key)  # type: ignore[attr-defined]  # the uncached one
+            return made
+        return make(key)
 
 
 @dataclass(frozen=True)
@@ -238,7 +275,7 @@ def _made_step(form: Form) -> StepProgram:
     assert form.rule is not None
     rule, net = form.rule, network(form.architecture)
     dtype = np.dtype(form.architecture.dtype)
-    options = ("learning_rate", "alpha", *rule.options)
+    options = ("learning_rate", "power", "alpha", *rule.options)
     with quiet():
         given = _inputs(form, net, form.weighted)
         step = leaf(INPUT, Spec((), INT64), None, "step")
@@ -247,18 +284,25 @@ def _made_step(form: Form) -> StepProgram:
         numbers = {name: leaf(INPUT, Spec((), FLOAT64), None, name) for name in options}
         with substitute(net, given.parameters), running(training=True, seed=seed, step=step):
             prediction = net(given.data[0])
-        shares = _shares(form, given.data, step, counts)
-        loss, reported = _losses(form, given, prediction, shares, astype(numbers["alpha"], dtype))
+        position = remainder(step - counts["first"], counts["per_epoch"])
+        shares = _shares(form, given.data, position, counts)
+        loss, reported, pull = _losses(
+            form, given, prediction, shares, astype(numbers["alpha"], dtype)
+        )
         gradients = _gradients(loss, given.parameters)
         own = {name: numbers[name] for name in rule.options}
-        scalars = rule.scalars(numbers["learning_rate"], step, own, dtype)
+        scalars = rule.scalars(_rate(numbers, counts, step, position), step, own, dtype)
         slots = [
             {s: leaf(INPUT, each.spec, None, f"{s}.{name}") for s in rule.slots}
             for name, each in given.parameters.items()
         ]
+        pulled = [
+            g + pull * each if each.ndim == 2 else g
+            for each, g in zip(given.parameters.values(), gradients, strict=True)
+        ]
         updated = [
             rule.apply(each, g, slot, scalars)
-            for each, g, slot in zip(given.parameters.values(), gradients, slots, strict=True)
+            for each, g, slot in zip(given.parameters.values(), pulled, slots, strict=True)
         ]
         outputs = [reported, *(new for new, _ in updated)]
         outputs += [averages[s] for s in rule.slots for _, averages in updated]
@@ -278,35 +322,45 @@ def _made_step(form: Form) -> StepProgram:
 
 
 def _shares(
-    form: Form, data: Sequence[Tensor], step: Tensor, counts: Mapping[str, Tensor]
+    form: Form, data: Sequence[Tensor], position: Tensor, counts: Mapping[str, Tensor]
 ) -> Tensor:
     """Build what each row of the batch counts: its weight, and nothing where it is filled up."""
-    position = remainder(step - counts["first"], counts["per_epoch"])
     filled = minimum(counts["rows"] - position * counts["batch"], counts["batch"])
     places = tensor(np.arange(form.length, dtype=np.int64))
     mask = astype(less(places, filled), data[0].dtype)
     return mask * data[2] if form.weighted else mask
 
 
+def _rate(
+    numbers: Mapping[str, Tensor], counts: Mapping[str, Tensor], step: Tensor, position: Tensor
+) -> Tensor:
+    """Build the learning rate η/tᵖ, with t the number of examples seen before the epoch, and 1."""
+    passed = astype(step - counts["first"] - position, FLOAT64)
+    epoch = passed / astype(counts["per_epoch"], FLOAT64)  # whole, and so exact
+    seen = astype(counts["seen"], FLOAT64) + epoch * astype(counts["rows"], FLOAT64)
+    return numbers["learning_rate"] / (seen + 1.0) ** numbers["power"]
+
+
 def _losses(
     form: Form, given: _Inputs, prediction: Tensor, shares: Tensor, alpha: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Build the loss that is differentiated and the one that is reported."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Build the loss that is differentiated, the one that is reported, and the penalty's pull.
+
+    The first is without the penalty ½·α·Σ‖W‖²/Σw, whose gradient is the pull α/Σw times W.
+    """
     total = total_of(shares)
     some = total > 0.0  # a batch whose examples all weigh nothing changes nothing
     inverse = where(some, 1.0 / where(some, total, 1.0), 0.0)
     data = total_of(form.objective.entries(prediction, given.data[1]) * shares)
     weights = [each for each in given.parameters.values() if each.ndim == 2]
-    decay = alpha * penalty(weights)
-    loss = (data + decay) * inverse
-    outputs = form.architecture.sizes[-1]
-    if not form.objective.averages_outputs or outputs == 1:
-        return loss, loss
-    return loss, (data / float(outputs) + decay) * inverse
+    shown = data
+    if form.objective.averages_outputs:
+        shown = data / float(form.architecture.sizes[-1])
+    return data * inverse, (shown + alpha * penalty(weights)) * inverse, alpha * inverse
 
 
 @lru_cache(maxsize=KEPT_PROGRAMS)
-def _made_gradient(form: Form) -> GradientProgram:
+def _made_gradient(form: Form) -> ArrayProgram:
     net = network(form.architecture)
     with quiet():
         given = _inputs(form, net, weighted=True)
@@ -316,4 +370,17 @@ def _made_gradient(form: Form) -> GradientProgram:
         gradients = _gradients(loss, given.parameters)
         inputs = [*given.parameters.values(), *given.data]
         graph, _ = capture([loss, *gradients], inputs, fold=True)
-    return GradientProgram(program(graph, form.executor, threads=form.threads))
+    return ArrayProgram(program(graph, form.executor, threads=form.threads))
+
+
+@lru_cache(maxsize=KEPT_PROGRAMS)
+def _made_evaluation(form: Form) -> ArrayProgram:
+    net = network(form.architecture)
+    with quiet():
+        given = _inputs(form, net, weighted=False)
+        with substitute(net, given.parameters), running(training=False):
+            prediction = net(given.data[0])
+        entries = form.objective.entries(prediction, given.data[1])
+        inputs = [*given.parameters.values(), *given.data]
+        graph, _ = capture([prediction, entries], inputs, fold=True)
+    return ArrayProgram(program(graph, form.executor, threads=form.threads))

@@ -5,14 +5,14 @@ The loss and its gradients come from a compiled program, in float64, summed over
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from backlight.graph.primitive import Array
 from backlight.sklearn.course import Examples
-from backlight.sklearn.programs import GradientProgram
+from backlight.sklearn.programs import ArrayProgram
 
 BLOCK = 4096
 """How many rows the gradient is computed for at a time."""
@@ -54,17 +54,20 @@ class Limits:
 
 
 class Total:
-    """The loss of all examples with its penalty, and its gradient, as a function of one vector."""
+    """The loss of all examples with its penalty, and its gradient, as a function of one vector.
+
+    The program reads the parameters in one vector and writes the gradients to another, always in
+    the same memory: looking for a dozen arrays anew would take longer than a small network does.
+    """
 
     def __init__(
         self,
-        program: GradientProgram,
+        program: ArrayProgram,
         examples: Examples,
         length: int,
         shapes: Sequence[tuple[int, ...]],
         alpha: float,
     ) -> None:
-        self.program = program
         self.examples = examples
         self.length = length
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)]).tolist()
@@ -75,8 +78,16 @@ class Total:
         n = len(examples)
         weights = np.ones(n) if examples.weights is None else examples.weights
         self.weights = np.asarray(weights, np.float64)
-        self.share = float(self.weights.sum())
-        self.small = self._block(0) if n <= length else None
+        self.share = float(self.weights.sum()) or 1.0
+        self.vector, self.gradient = np.zeros(ends[-1]), np.zeros(ends[-1])
+        self.loss = np.zeros(())
+        self.several = n > length
+        self.block = self._block(0)
+        if self.several:  # it is written to, and may be the user's own data so far
+            self.block = [each.copy() for each in self.block]
+        self.run = program.bound(
+            [*self.split(self.vector), *self.block], [self.loss, *self.split(self.gradient)]
+        )
 
     def _block(self, start: int) -> list[Array]:
         """Return a block of rows, filled up with rows that weigh nothing."""
@@ -97,20 +108,18 @@ class Total:
 
     def __call__(self, vector: Array) -> tuple[float, Array]:
         """Return the loss and its gradient."""
-        parameters = self.split(vector)
-        decay = self.decay * vector
-        loss, total = 0.5 * float(decay @ vector), decay
-        blocks = [self.small] if self.small else self._blocks()
-        for block in blocks:
-            added, gradients = self.program.run(parameters, block)
-            loss += added
-            for (place, _), gradient in zip(self.places, gradients, strict=True):
-                total[place] += gradient.reshape(-1)
-        share = self.share or 1.0
-        return loss / share, total / share
-
-    def _blocks(self) -> Iterator[list[Array]]:
-        return (self._block(start) for start in range(0, len(self.examples), self.length))
+        self.vector[:] = vector
+        total = self.decay * vector
+        loss = 0.5 * float(total.dot(vector))
+        for start in range(0, len(self.examples), self.length):
+            if self.several:
+                for place, rows in zip(self.block, self._block(start), strict=True):
+                    place[...] = rows
+            self.run()
+            loss += float(self.loss)
+            total += self.gradient
+        total /= self.share
+        return loss / self.share, total
 
 
 def minimize(

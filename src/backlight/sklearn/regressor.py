@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 from backlight.graph.primitive import Array
 from backlight.sklearn.base import BaseMultilayerPerceptron
 from backlight.sklearn.constraints import REGRESSOR
-from backlight.sklearn.training import Held
+from backlight.sklearn.validation import Held
 
 
 class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):  # type: ignore[misc]  # untyped

@@ -24,12 +24,9 @@ class Rule:
     ----------
     adaptive : bool
         Adam; otherwise gradient descent with momentum.
-    nesterov : bool
-        Nesterov's form of the momentum.
     """
 
     adaptive: bool
-    nesterov: bool = False
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -39,7 +36,9 @@ class Rule:
     @property
     def options(self) -> tuple[str, ...]:
         """The numbers that the rule needs beside the learning rate."""
-        return ("beta_1", "beta_2", "epsilon") if self.adaptive else ("momentum",)
+        if self.adaptive:
+            return ("beta_1", "beta_2", "epsilon")
+        return ("momentum", "nesterovs_momentum")
 
     def scalars(self, rate: Tensor, step: Tensor, options: Scalars, dtype: Dtype) -> Scalars:
         """Build the scalars of one step, in float64 and cast once.
@@ -54,6 +53,10 @@ class Rule:
             beta_1, beta_2 = options["beta_1"], options["beta_2"]
             rate = rate * sqrt(1.0 - beta_2**t) / (1.0 - beta_1**t)
             made |= {"rest_1": 1.0 - beta_1, "rest_2": 1.0 - beta_2}
+        else:
+            ahead = options["nesterovs_momentum"]  # 1 or 0
+            made["lead"] = ahead * options["momentum"] + (1.0 - ahead)
+            made["own"] = ahead * rate
         made["rate"] = rate
         return {name: astype(each, dtype) for name, each in made.items()}
 
@@ -64,13 +67,14 @@ class Rule:
 
         Gradient descent keeps the change itself, v ← μ·v − η·g, so that a learning rate that
         changes does not act on what came before; θ ← θ + v, and in Nesterov's form
-        θ ← θ + μ·v − η·g (I. Sutskever et al., 2013).
+        θ ← θ + μ·v − η·g (I. Sutskever et al., 2013).  Both are θ ← θ + a·v − b·g, with a = 1 and
+        b = 0 for the first, so that one program serves both.
         """
         rate = scalars["rate"]
         if not self.adaptive:
             momentum = scalars["momentum"]
             velocity = momentum * slots["velocity"] - rate * g
-            change = momentum * velocity - rate * g if self.nesterov else velocity
+            change = scalars["lead"] * velocity - scalars["own"] * g
             return parameter + change, {"velocity": velocity}
         m = scalars["beta_1"] * slots["m"] + scalars["rest_1"] * g
         v = scalars["beta_2"] * slots["v"] + scalars["rest_2"] * (g * g)

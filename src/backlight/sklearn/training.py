@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -21,6 +21,7 @@ from backlight.sklearn.architecture import Architecture
 from backlight.sklearn.course import (
     Course,
     Examples,
+    Falling,
     NotFiniteError,
     Standing,
     StoppedError,
@@ -32,6 +33,7 @@ from backlight.sklearn.objective import Objective
 from backlight.sklearn.programs import Form, gradient_program, length_of
 from backlight.sklearn.quasi_newton import BLOCK, Limits, Total, minimize
 from backlight.sklearn.rules import Rule
+from backlight.sklearn.validation import Held, Validation
 from backlight.train.callbacks import Hooks, RunState
 
 if TYPE_CHECKING:
@@ -46,23 +48,6 @@ SMALLEST_RATE = 1e-6
 
 class DivergedError(TrainingError, ValueError):
     """The loss or a weight is no longer finite; scikit-learn raises ValueError here."""
-
-
-@dataclass(frozen=True, eq=False)
-class Held:
-    """A validation set.
-
-    Attributes
-    ----------
-    X : ndarray or sparse matrix
-    targets : ndarray of shape (n, outputs)
-        As the loss takes them.
-    weights : ndarray or None
-    """
-
-    X: Any
-    targets: Array
-    weights: Array | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +94,10 @@ class Training:
         self.hooks = Hooks.of(estimator.callbacks or ())
         self.patience = estimator.n_iter_no_change
         self.epoch_hook = bool(self.hooks.epoch_end)
+        self.looked_at = task.held is not None or self.epoch_hook or bool(self.hooks.step_end)
         self.stopped_by_callback = False
-        self._best: tuple[list[Array], list[Array]] | None = None
+        self.validation: Validation | None = None
+        self._best: Sequence[Array] | None = None
         self._ends = self._lowers = False
 
     # ── by steps ─────────────────────────────────────────────────────────────────────────────
@@ -147,6 +134,8 @@ class Training:
             self._after_step if self.hooks.step_end else None,
         )
         self.course = course
+        if task.held is not None:
+            self.validation = Validation(task.held, form)
         est.n_iter_ = 0
         try:
             self._epochs(course)
@@ -165,22 +154,26 @@ class Training:
             est._take(course.standing.parameters)
         self._keep(course.standing)
         if est.early_stopping and self._best is not None:
-            est.coefs_, est.intercepts_ = self._best
+            est._take(self._best)
 
     def _epochs(self, course: Course) -> None:
         est = self.estimator
+        course.seen = est.t_
         # Nothing between two epochs needs the weights: then many are computed at a time.
-        ahead = (
-            self.task.held is None
-            and not (self.epoch_hook or self.hooks.step_end or self.task.incremental)
-            and not (est.solver == "sgd" and est.learning_rate == "invscaling")
-        )
+        scaled = est.solver == "sgd" and est.learning_rate == "invscaling"
+        falling = Falling(float(est.learning_rate_init), float(est.power_t)) if scaled else None
+        # The first epoch of a fit has the learning rate that it was given.
+        given = scaled and est.t_ > 0
+        alone = self.looked_at or self.task.incremental or given
+        course.falling = None if given else falling
         while est.n_iter_ < est.max_iter:
             self._ends = self._lowers = False
-            course.run(est.max_iter - est.n_iter_, self._after_epoch, ahead=ahead)
-            if est.solver == "sgd" and est.learning_rate == "invscaling":
-                rate = est.learning_rate_init / (est.t_ + 1) ** est.power_t
-                course.standing = replace(course.standing, rate=rate)
+            sure = self.patience - est._no_improvement_count + 1
+            course.run(1 if alone else est.max_iter - est.n_iter_, self._after_epochs, sure)
+            if falling is not None:
+                course.standing = replace(course.standing, rate=falling.at(est.t_))
+                course.falling = falling
+                alone = self.looked_at
             if self._lowers:
                 course.standing = replace(course.standing, rate=course.standing.rate / 5.0)
             if self._ends or self.task.incremental:
@@ -192,6 +185,39 @@ class Training:
             stacklevel=6,
         )
 
+    def _after_epochs(self, losses: list[float]) -> int | None:
+        """Write epochs down; return after how many of them something changes, if it does."""
+        if not (self.looked_at or self.estimator.verbose):
+            return self._after_quiet_epochs(losses)
+        for k, loss in enumerate(losses, 1):
+            if self._after_epoch(loss):
+                return k
+        return None
+
+    def _after_quiet_epochs(self, losses: list[float]) -> int | None:
+        """Do what `_after_epoch` does for each of them, where nobody looks on."""
+        est = self.estimator
+        best, worse, tol = est.best_loss_, est._no_improvement_count, est.tol
+        told = 0
+        for loss in losses:
+            told += 1
+            worse = worse + 1 if loss > best - tol else 0
+            if loss < best:
+                best = loss
+            if worse > self.patience:
+                break
+        if not told:
+            return None
+        est.n_iter_ += told
+        est.t_ += told * len(self.task.examples)
+        est.loss_ = losses[told - 1]
+        est.loss_curve_.extend(losses[:told])
+        est.best_loss_, est._no_improvement_count = best, worse
+        if worse <= self.patience:
+            return None
+        self._exhausted()
+        return told
+
     def _after_epoch(self, loss: float) -> bool:
         """Write an epoch down; return whether something changes now."""
         est = self.estimator
@@ -201,9 +227,9 @@ class Training:
         est.loss_curve_.append(loss)
         if est.verbose:
             print(f"Epoch {est.n_iter_}: loss {loss:.8f}")
-        if self.task.held is not None or self.epoch_hook:
+        if self.epoch_hook:
             est._take(self.course.standing.parameters)
-        self._validate()
+        self._validate(self.course.standing.parameters)
         self._count()
         if est._no_improvement_count > self.patience:
             self._exhausted()
@@ -219,7 +245,7 @@ class Training:
             worse = score < est.best_validation_score_ + est.tol
             if score > est.best_validation_score_:
                 est.best_validation_score_ = score
-                self._best = est.coefs_, est.intercepts_
+                self._best = self.course.standing.parameters
         else:
             worse = est.loss_ > est.best_loss_ - est.tol
             est.best_loss_ = min(est.best_loss_, est.loss_)
@@ -257,7 +283,7 @@ class Training:
     def _standing(self) -> Standing:
         """Return where the optimizer starts, or goes on after an earlier `partial_fit`."""
         est = self.estimator
-        rule = Rule(est.solver == "adam", est.solver == "sgd" and bool(est.nesterovs_momentum))
+        rule = Rule(est.solver == "adam")
         given = est._parameters(self.task.architecture.dtype)
         before: Standing | None = getattr(est, "_standing", None)
         if self.task.incremental and before is not None and before.rule == rule:
@@ -302,6 +328,8 @@ class Training:
             chosen_executor(est.executor, seconds, NATIVE_AFTER),
             allowed_threads(est.threads),
         )
+        if task.held is not None:
+            self.validation = Validation(task.held, replace(form, architecture=sizes))
         given = est._parameters("float64")
         total = Total(
             gradient_program(form),
@@ -315,7 +343,7 @@ class Training:
             total,
             given,
             Limits(int(est.max_iter), int(est.max_fun), float(est.tol)),
-            lambda loss, vector: self._after_iteration(loss, total.split(vector)),
+            lambda loss, vector: self._after_iteration(loss, vector, total.split),
         )
         est._take([each.astype(sizes.dtype) for each in found.parameters])
         est.n_iter_ = found.iterations
@@ -338,30 +366,34 @@ class Training:
         decay = 0.5 * est.alpha * sum(float(np.vdot(w, w)) for w in est.coefs_) / (share or 1.0)
         return (loss - decay) / est.n_outputs_ + decay
 
-    def _after_iteration(self, loss: float, parameters: Sequence[Array]) -> bool:
+    def _after_iteration(
+        self, loss: float, vector: Array, split: Callable[[Array], list[Array]]
+    ) -> bool:
+        """Write an iteration of L-BFGS down; return whether to stop."""
         est = self.estimator
         est.n_iter_ += 1
-        if self.task.held is not None or self.epoch_hook or est.n_outputs_ > 1:
+        parameters = split(vector)
+        if self.epoch_hook or (est.n_outputs_ > 1 and self.task.objective.averages_outputs):
             est._take([each.astype(self.task.architecture.dtype) for each in parameters])
         est.loss_ = self._reported(loss)
         est.loss_curve_.append(est.loss_)
         if est.verbose:
             print(f"Iteration {est.n_iter_}: loss {est.loss_:.8f}")
-        self._validate()
+        self._validate(parameters)
         if self.epoch_hook and Hooks.call(self.hooks.epoch_end, self._seen(est.loss_)):
             self.stopped_by_callback = True
         return self.stopped_by_callback
 
     # ── who looks on ─────────────────────────────────────────────────────────────────────────
 
-    def _validate(self) -> None:
+    def _validate(self, parameters: Sequence[Array]) -> None:
         """Measure the validation set, if there is one."""
-        est, held = self.estimator, self.task.held
-        if held is None:
+        est = self.estimator
+        if self.validation is None:
             return
-        raw = est._raw(held.X, check=False)
-        score = est._score(raw, held) if np.isfinite(raw).all() else float("nan")
-        loss = est._measured_loss(raw, held)
+        raw, loss = self.validation(parameters)
+        finite = bool(np.isfinite(raw).all())
+        score = est._score(raw, self.validation.held) if finite else float("nan")
         est.validation_scores_.append(score)
         est.validation_loss_curve_.append(loss)
         if est.verbose:

@@ -10,7 +10,7 @@ from backlight.explain import diagnose as faults
 from backlight.explain.diagnose import Report
 from backlight.nn import parameters as parameters_of
 from backlight.record import Trace
-from backlight.tensor import Tensor, as_tensor
+from backlight.tensor import Tensor, tensor
 from backlight.train.health import findings
 from backlight.train.run import Run
 
@@ -72,5 +72,10 @@ def diagnose(
             "bl.diagnose(net, (X, y), loss=bl.nn.cross_entropy)."
         )
     X, y = data
-    recorded = loss(what(as_tensor(X)), as_tensor(y))
+    recorded = loss(what(_batch(X, "X")), _batch(y, "y"))
     return faults.diagnose(recorded, parameters=parameters_of(what))
+
+
+def _batch(data: Any, name: str) -> Tensor:
+    """Return data as a leaf whose first axis counts the examples, which no constant has."""
+    return data if isinstance(data, Tensor) else tensor(data, name)

@@ -10,6 +10,8 @@ from backlight.explain.nonfinite import NonFinite, find_nonfinite
 from backlight.graph.primitive import Array
 from backlight.train.run import ReplayedStep
 
+_GRADIENT = "the first gradient"
+
 
 def cause(replayed: ReplayedStep, *, gradients: bool) -> str:
     """Say which value or gradient of a step is the first that is not finite.
@@ -34,14 +36,16 @@ def clause(found: NonFinite, rows: Array) -> str:
     entry = f"{found.name}[{', '.join(map(str, found.index))}]" if found.index else found.name
     backward = found.phase == "backward"
     text = (
-        f"the first {'gradient' if backward else 'value'} that is not finite is "
+        f"{_GRADIENT if backward else 'the first value'} that is not finite is "
         f"{'that of ' if backward else ''}{entry} = {found.value:g}"
     )
     if not found.leaf or backward:
         operands = ", ".join(map(str, found.operands))
         text += f", made by {found.operation}{f' from {operands}' if operands else ''}"
-    if found.example is not None and found.example < len(rows):
-        text += f", for example {rows[found.example]}"
+    alone = len(rows) == 1 and not found.leaf  # a batch of one example has no axis for it
+    example = 0 if alone else found.example
+    if example is not None and example < len(rows):
+        text += f", for example {rows[example]}"
     return text if found.location is None else f"{text} ({found.location})"
 
 
@@ -59,13 +63,16 @@ def spoilt(parameters: Mapping[str, Array]) -> str:
 def message(what: str, step: int, epoch: int, batch: int, reason: str, learning_rate: float) -> str:
     """Write the one sentence that says where training stopped, why, and what may help."""
     because = f": {reason}" if reason else ""
-    if step == 0 and what == "the loss":  # nothing was learned yet: no learning rate is to blame
+    # At the first step nothing was learned yet: no learning rate is to blame.
+    if step == 0 and what == "the loss":
         return (
             f"Training stopped because {what} is not finite at the first step{because}; the "
             f"network keeps its starting parameters."
         )
+    kept = f"its last finite parameters, and a learning rate lower than {learning_rate:g} may help"
+    if step == 0 and reason.startswith(_GRADIENT):
+        kept = "its starting parameters"
     return (
         f"Training stopped because {what} is no longer finite at step {step} (epoch {epoch}, "
-        f"batch {batch}){because}; the network keeps its last finite parameters, and a learning "
-        f"rate lower than {learning_rate:g} may help."
+        f"batch {batch}){because}; the network keeps {kept}."
     )

@@ -113,7 +113,7 @@ class Loop(Standing):
             values = {key: each[-1] for key, each in self.history.items()}
             show.epoch(epoch, values)
             hooks = self.settings.hooks.epoch_end
-            asked = bool(hooks) and Hooks.call(hooks, self._seen(epoch, sums.loss))
+            asked = bool(hooks) and Hooks.call(hooks, self._seen(epoch, sums.last))
             exhausted = self._observe(epoch)
             if self.checkups.due(epoch + 1):
                 self._check_up(epoch, show)
@@ -185,7 +185,6 @@ class Loop(Standing):
             self.mark = self._marked(sums)
             batch += count
             if failed:
-                self.previous = self.state
                 return batch
             if bar is not None:
                 bar.within(epoch, batch / engine.plan.per_epoch, float(found.losses[-1]))
@@ -267,6 +266,7 @@ class Loop(Standing):
             shares = [loss * self._weight(first + k, batch + k) for k, loss in enumerate(losses)]
         for share in shares:
             sums.loss += share
+        sums.last = losses[-1]
         lengths = [engine.plan.length(batch + k) for k in range(len(losses))]
         for k in range(found.metrics.shape[1]):
             for value, length in zip(found.metrics[:, k].tolist(), lengths, strict=True):
@@ -290,6 +290,7 @@ class Loop(Standing):
         weight = self._weight(self.previous.step, batch)
         n = self.engine.plan.length(batch)
         sums.loss += self.engine.loss_total(outcome.loss, weight)
+        sums.last = outcome.loss
         for k, value in enumerate(outcome.metrics):
             sums.metrics[k] += value * n
         sums.rate = outcome.learning_rate
@@ -375,7 +376,7 @@ class Loop(Standing):
     def _failed(self, outcome: Outcome | None) -> TrainingError:
         """Go back to the last finite parameters and say what happened."""
         spoilt = not self.state.finite
-        state = self.previous if spoilt else self.state
+        state = self._last_finite() if spoilt else self.state
         what = "a parameter" if spoilt else "the loss"
         rate = outcome.learning_rate if outcome is not None else self.history["learning_rate"][-1]
         reason = self._reason(state, gradients=spoilt) or failure.spoilt(self.state.parameters)
@@ -384,6 +385,22 @@ class Loop(Standing):
         self.state = replace(kept, step=self.state.step)
         position = self.engine.plan.position(state.step)
         return TrainingError(failure.message(what, state.step, *position, reason, rate))
+
+    def _last_finite(self) -> TrainingState:
+        """Return the state before the step that spoilt the parameters.
+
+        Several steps may have been taken in one call, so those since the last finite state that
+        was kept are taken again, one by one.
+        """
+        known = (self.previous, *self.snapshots.states)
+        finite = [each for each in known if each.finite and each.step < self.state.step]
+        state = max(finite, key=lambda each: each.step, default=self.previous)
+        while state.step + 1 < self.state.step:
+            following, _ = self.engine.advance(state, self.scales.at(state.step))
+            if not following.finite:
+                break
+            state = following
+        return state
 
     def _reason(self, state: TrainingState, *, gradients: bool) -> str:
         try:

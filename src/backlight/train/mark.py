@@ -8,6 +8,7 @@ they stand.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -29,12 +30,15 @@ class Sums:
         The learning rate of the last step.
     begun : float
         When the epoch began, by `time.perf_counter`.
+    last : float
+        The loss of the last step's batch.
     """
 
     loss: float = 0.0
     metrics: list[float] = field(default_factory=list)
     rate: float = 0.0
     begun: float = field(default_factory=time.perf_counter)
+    last: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,15 @@ import os
 import threading
 import weakref
 from ctypes import CFUNCTYPE, c_int64
+from functools import partial
 from pathlib import Path
 
 import pytest
 from llvmlite import ir
 
 from backlight.execute.native import CompileError, Library, compile_module, host, inspect_module
+from backlight.execute.native.aside import Aside
+from backlight.execute.native.engine import LOCK, Pipeline, compile_object
 
 INT = ir.IntType(64)
 UNARY = CFUNCTYPE(c_int64, c_int64)
@@ -138,6 +141,47 @@ def test_threads_compile_and_run_at_once() -> None:
     for each in threads:
         each.join()
     assert failures == []
+
+
+def test_what_is_compiled_aside_is_the_same_to_the_byte() -> None:
+    writers = [partial(multiplier, factor) for factor in range(3, 9)]
+    with LOCK:
+        aside = Aside(writers, Pipeline.EXPLICIT)
+        own = [compile_object(multiplier(factor), Pipeline.EXPLICIT) for factor in range(3, 9)]
+        made = aside.results()
+        assert aside.results() == made
+    assert [each.code for each in made] == [each.code for each in own]
+    library = Library(made[4].code, names=made[4].names)
+    assert library.function("f", UNARY)(6) == 42
+
+
+def test_an_error_aside_is_raised_where_the_code_is_asked_for() -> None:
+    def unended() -> ir.Module:
+        module = ir.Module()
+        function = ir.Function(module, ir.FunctionType(INT, [INT]), "f")
+        function.append_basic_block()
+        return module
+
+    with LOCK:
+        aside = Aside([partial(multiplier, 3), unended], Pipeline.EXPLICIT)
+        for _ in range(2):
+            with pytest.raises(CompileError, match="does not accept"):
+                aside.results()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python warns of forks beside threads
+def test_a_child_has_what_its_parent_was_compiling_aside() -> None:
+    for factor in range(3, 8):
+        with LOCK:
+            aside = Aside([partial(multiplier, factor)] * 3, Pipeline.EXPLICIT)
+            child = os.fork()
+            if child == 0:
+                last = aside.results()[-1]
+                found = Library(last.code, names=last.names).function("f", UNARY)(2)
+                os._exit(0 if found == 2 * factor else 1)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import time
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ import backlight as bl
 from backlight.execute.executors import program
 from backlight.execute.native.tape import LONG, TapeProgram, suits
 from backlight.execute.reference import Program
+from backlight.tensor import Tensor
 
 
 def walk(steps, seed):
@@ -86,3 +90,56 @@ def test_the_cost_of_a_tape_does_not_grow_with_what_it_repeats():
     for _ in range(5000):
         x = np.sin(x) * 0.5 + x
     np.testing.assert_allclose(made.run([0.5]), [x], rtol=1e-10)
+
+
+def chain(nodes):
+    """The value and the derivative of x ↦ (1 + 1e-6)ᵏ·x, in so many nodes."""
+
+    def f(x):
+        w = bl.tensor(1e-6)
+        for _ in range(nodes // 3):
+            x = bl.relu(x * w + x)
+        return x
+
+    return bl.compile(lambda x: bl.value_and_grad(f)(x), executor="native")
+
+
+def test_the_time_until_the_first_result_grows_with_the_graph_and_not_faster():
+    def seconds(nodes):
+        ready, start = chain(nodes), time.process_time()
+        value, gradient = ready(0.75)
+        spent = time.process_time() - start
+        factor = (1 + 1e-6) ** (nodes // 3)
+        np.testing.assert_allclose([value.value, gradient.value], [0.75 * factor, factor])
+        return spent
+
+    seconds(3000)  # compiles the operations
+    once = min(seconds(3000) for _ in range(3))
+    assert min(seconds(12000) for _ in range(2)) < 6 * once
+
+
+def test_what_was_recorded_is_freed_when_the_program_is_ready():
+    """Without the collector: a ring of objects would keep a graph of millions of nodes alive."""
+    ready = chain(3000)
+    gc.collect()
+    before = sum(type(each) is Tensor for each in gc.get_objects())
+    gc.disable()
+    try:
+        ready(0.75)
+        after = sum(type(each) is Tensor for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert after - before < 20
+
+
+def test_one_line_says_what_a_tape_does_and_numpy_gives_all_values():
+    def f(x):
+        for _ in range(LONG):
+            x = x * 0.5 + 1.0
+        return x
+
+    made = TapeProgram(bl.trace(f, 1.0))
+    assert "400 instructions of 2 kinds (mul 200, add 200)" in made.explain()
+    everything = made.run([1.0], keep=True)
+    assert len(everything) == len(made.graph)
+    np.testing.assert_array_equal(everything[made.graph.outputs[0]], made.run([1.0])[0])

@@ -12,7 +12,7 @@ from tests.explain import programs
 
 import backlight as bl
 from backlight.differentiate.reverse import sweep, unit_seed
-from backlight.execute.native import cores, lower, program, team
+from backlight.execute.native import cores, program, together
 from backlight.execute.native.program import NativeProgram
 from backlight.tensor import quiet
 from backlight.trace import capture
@@ -24,7 +24,7 @@ RNG = np.random.default_rng(3)
 def many_cores(monkeypatch):
     """As if there were enough cores, and nothing too small to be divided."""
     monkeypatch.setattr(program, "granted_cores", lambda: 8)
-    monkeypatch.setattr(lower, "WORTH_SHARING", 0.0)
+    monkeypatch.setattr(program, "WORTH_SHARING", 0.0)
 
 
 def bits(arrays):
@@ -63,8 +63,8 @@ def test_any_number_of_threads_gives_the_same_bits(name, many_cores):
 @settings(max_examples=15)
 @given(st.randoms(use_true_random=False))
 def test_random_programs_do_not_depend_on_the_threads(random):
-    before, limit = program.granted_cores, lower.WORTH_SHARING
-    program.granted_cores, lower.WORTH_SHARING = (lambda: 8), 0.0
+    before, limit = program.granted_cores, program.WORTH_SHARING
+    program.granted_cores, program.WORTH_SHARING = (lambda: 8), 0.0
     try:
         with quiet():
             built = programs.build(random.randrange, most=6)
@@ -80,7 +80,7 @@ def test_random_programs_do_not_depend_on_the_threads(random):
         found = [bits(NativeProgram(graph, threads=k).run(values)) for k in (1, 2, 3)]
         assert found[0] == found[1] == found[2]
     finally:
-        program.granted_cores, lower.WORTH_SHARING = before, limit
+        program.granted_cores, program.WORTH_SHARING = before, limit
         programs.forget_custom_operations()
 
 
@@ -150,5 +150,5 @@ def test_a_system_without_more_threads_runs_with_those_that_it_has(monkeypatch):
             seen.append((thread, threads))
         return thread
 
-    assert team.run_team(work, 4) == [0, 1]
+    assert together.run_team(work, 4) == [0, 1]
     assert sorted(seen) == [(0, 2), (1, 2)]

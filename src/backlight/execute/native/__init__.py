@@ -2,11 +2,14 @@
 
 `Emitter` is what lowering rules write instructions with, `compile_module` makes a callable
 `Library` of a module, and `elementwise_kernel` runs one primitive's rule over arrays.
+
+A program whose machine code is kept from before loads nothing that writes instructions.
 """
 
 from __future__ import annotations
 
-from backlight.execute.native.emit import Emitter
+from typing import TYPE_CHECKING
+
 from backlight.execute.native.engine import (
     CompileError,
     Host,
@@ -16,9 +19,30 @@ from backlight.execute.native.engine import (
     host,
     inspect_module,
 )
-from backlight.execute.native.kernel import elementwise_kernel, run_kernel
-from backlight.execute.native.memory import Hints, Variable, define, for_range, load, store
-from backlight.execute.native.number import Number
+from backlight.late import import_late
+
+if TYPE_CHECKING:
+    from backlight.execute.native.emit import Emitter
+    from backlight.execute.native.kernel import elementwise_kernel, run_kernel
+    from backlight.execute.native.memory import Hints, Variable, define, for_range, load, store
+    from backlight.execute.native.number import Number
+
+import_late(
+    __name__,
+    {
+        "backlight.execute.native.emit": ("Emitter",),
+        "backlight.execute.native.kernel": ("elementwise_kernel", "run_kernel"),
+        "backlight.execute.native.memory": (
+            "Hints",
+            "Variable",
+            "define",
+            "for_range",
+            "load",
+            "store",
+        ),
+        "backlight.execute.native.number": ("Number",),
+    },
+)
 
 __all__ = [
     "CompileError",

@@ -10,13 +10,14 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-from llvmlite import ir
+from typing import TYPE_CHECKING, Any
 
 from backlight.execute.native.cache import Entry, code_cache
 from backlight.execute.native.engine import Library, Times, compile_module
-from backlight.execute.native.kernels_library import link, used
+from backlight.execute.native.inner import link, used
+
+if TYPE_CHECKING:
+    from llvmlite import ir
 
 
 class Origin(StrEnum):
@@ -71,6 +72,7 @@ def build(key: str | None, write: Callable[[], tuple[ir.Module, Mapping[str, Any
 
     Examples
     --------
+    >>> from llvmlite import ir
     >>> def write():
     ...     module = ir.Module()
     ...     function = ir.Function(module, ir.FunctionType(ir.IntType(32), []), "answer")

@@ -21,6 +21,9 @@ BYTES_PER_SECOND = 40e9
 ENTRIES_PER_SECOND = 8e9
 """Elementwise results; each inlined operation counts."""
 
+WORTH_SHARING = 8e-6
+"""Seconds from which a kernel is divided among threads: a few times what a barrier costs."""
+
 
 def flops(plan: Plan, index: int) -> int:
     """Return the multiplications and additions of a node's loop: two for each term of a sum."""

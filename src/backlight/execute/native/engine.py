@@ -6,15 +6,17 @@ machine code alive for as long as it, or a function taken from it, is in use, an
 
 Threads and forks
 -----------------
-One compilation runs at a time in a process.  Its lock, and the one that llvmlite holds around
-every call of LLVM, are also held across `os.fork`, so that a child never inherits a half-finished
-call.  Compiled code holds no lock and has no state of its own; any number of threads may call it,
-and a child process may go on using what its parent compiled.  Each compilation has its own LLVM
-context, so nothing grows in the process with the number of modules compiled.
+One compilation runs at a time in a process, and beside it what `aside` does on a thread of
+its own.  The locks of both, and the one that llvmlite holds around its calls of LLVM, are also held
+across `os.fork`, so that a child never inherits a half-finished call.  Compiled code holds no lock
+and has no state of its own; any number of threads may call it, and a child process may go on using
+what its parent compiled.  Each compilation has its own LLVM context, so nothing grows in the
+process with the number of modules compiled.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import re
@@ -24,20 +26,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
-from llvmlite import ir
 
 from backlight.errors import BacklightError
 
+if TYPE_CHECKING:
+    from llvmlite import ir
+
 LOCK = threading.RLock()
 """Held by whoever is inside LLVM, and across forks."""
+
+UNFINISHED: list[Callable[[], None]] = []
+"""Wait for what other threads are compiling; only looked at with `LOCK` held."""
 
 
 def _hold() -> None:
     """Wait until no thread is inside LLVM, and keep all out."""
     LOCK.acquire()
+    while UNFINISHED:
+        UNFINISHED[0]()
     # Freeing a library takes only llvmlite's own lock.
     llvm.ffi.lib._lock.__enter__()
 
@@ -245,6 +254,7 @@ def compile_module(module: ir.Module, pipeline: Pipeline = Pipeline.FULL) -> Lib
     Examples
     --------
     >>> import ctypes
+    >>> from llvmlite import ir
     >>> module = ir.Module()
     >>> signature = ir.FunctionType(ir.IntType(64), [ir.IntType(64)])
     >>> twice = ir.Function(module, signature, "twice")
@@ -254,7 +264,12 @@ def compile_module(module: ir.Module, pipeline: Pipeline = Pipeline.FULL) -> Lib
     >>> library.function("twice", ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64))(21)
     42
     """
+    # Here, because these functions are compiled with what stands in this file.
+    from backlight.execute.native.inner import begin, link, used
+
+    begin()
     made = compile_object(module, pipeline)
+    link(used(module))
     return Library(made.code, names=made.names, times=made.times)
 
 
@@ -263,36 +278,63 @@ def compile_object(module: ir.Module, pipeline: Pipeline = Pipeline.FULL) -> Obj
     if pipeline is Pipeline.FULL and EXPLICIT in module.namedmetadata:
         pipeline = Pipeline.PROGRAM
     with LOCK:
-        clock = [time.perf_counter()]
-        text = _text(module)
+        start = time.perf_counter()
+        text = written(module)
+        spent = time.perf_counter() - start
+        made = compile_text(text, pipeline, own_machine())
+        return replace(made, times=replace(made.times, build=spent))
+
+
+def compile_text(text: str, pipeline: Pipeline, machine: Any) -> ObjectCode:
+    """Optimise what `written` gave and give its machine code; nobody else may use the machine."""
+    clock = [time.perf_counter()]
+    context = llvm.create_context()
+    parsed = _parse(text, context)
+    try:
         clock.append(time.perf_counter())
-        context = llvm.create_context()
-        machine = _own_machine()
-        parsed = _parse(text, context)
-        try:
-            clock.append(time.perf_counter())
-            _optimise(parsed, machine, pipeline)
-            clock.append(time.perf_counter())
-            names = frozenset(
-                each.name
-                for each in parsed.functions
-                if not each.is_declaration and each.linkage == llvm.Linkage.external
-            )
-            code = machine.emit_object(parsed)
-            clock.append(time.perf_counter())
-        finally:
-            parsed.close()
-            context.close()
-        spans = [after - before for before, after in itertools.pairwise(clock)]
-        return ObjectCode(code, names, Times(*spans))
+        _optimise(parsed, machine, pipeline)
+        clock.append(time.perf_counter())
+        names = frozenset(
+            each.name
+            for each in parsed.functions
+            if not each.is_declaration and each.linkage == llvm.Linkage.external
+        )
+        code = _emit(parsed, machine)
+        clock.append(time.perf_counter())
+    finally:
+        parsed.close()
+        context.close()
+    spans = [after - before for before, after in itertools.pairwise(clock)]
+    return ObjectCode(code, names, Times(0.0, *spans))
+
+
+def _emit(parsed: Any, machine: Any) -> bytes:
+    """Return the machine code of a module.
+
+    llvmlite lets one thread at a time call LLVM.  LLVM itself only asks that two threads have
+    contexts and target machines of their own; this is by far the longest call, so it is made
+    without llvmlite's lock.
+    """
+    lib = llvm.ffi.lib
+    locked = lib.LLVMPY_TargetMachineEmitToMemory
+    emit = getattr(locked, "_cfn", locked)
+    with llvm.ffi.OutputString() as message:
+        buffer = emit(machine, parsed, 1, message)
+        if not buffer:
+            raise CompileError(f"LLVM makes no machine code of a module: {message}")
+    try:
+        start, size = lib.LLVMPY_GetBufferStart(buffer), lib.LLVMPY_GetBufferSize(buffer)
+        return ctypes.string_at(start, size)
+    finally:
+        lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 def inspect_module(module: ir.Module, *, assembly: bool = False) -> str:
     """Return a module as LLVM leaves it: optimised IR, or the processor's assembly language."""
     with LOCK:
         context = llvm.create_context()
-        machine = _own_machine()
-        parsed = _parse(_text(module), context)
+        machine = own_machine()
+        parsed = _parse(written(module), context)
         try:
             _optimise(parsed, machine, Pipeline.FULL)
             return str(machine.emit_assembly(parsed) if assembly else parsed)
@@ -301,7 +343,7 @@ def inspect_module(module: ir.Module, *, assembly: bool = False) -> str:
             context.close()
 
 
-def _text(module: ir.Module) -> str:
+def written(module: ir.Module) -> str:
     """Write a module out, with what holds for all code added to it."""
     module.triple = host().triple
     for function in module.functions:
@@ -329,7 +371,7 @@ def target_machine() -> Any:
 
 
 @cache
-def _own_machine() -> Any:
+def own_machine() -> Any:
     """Return a target machine that is used again, with what it has worked out about its target."""
     return target_machine()
 

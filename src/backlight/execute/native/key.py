@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -60,9 +62,11 @@ def _sources_stamp(root: Path) -> str:
     """Tell versions of an edited checkout apart, by the sizes and times of its files."""
     digest = hashlib.blake2b(digest_size=12)
     for folder in _SOURCES:
-        for path in sorted((root / folder).glob("*.py")):
-            info = path.stat()
-            digest.update(f"{folder} {path.name} {info.st_size} {info.st_mtime_ns}\n".encode())
+        with suppress(FileNotFoundError), os.scandir(root / folder) as entries:
+            files = sorted((each.name, each) for each in entries if each.name.endswith(".py"))
+            for name, each in files:
+                info = each.stat()
+                digest.update(f"{folder} {name} {info.st_size} {info.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

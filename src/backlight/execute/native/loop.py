@@ -17,7 +17,9 @@ from typing import Any
 from llvmlite import ir
 
 from backlight.execute.iteration import Iteration
-from backlight.execute.native.kernels_library import Inner, shared
+from backlight.execute.native.inner import Inner
+from backlight.execute.native.kernels_library import shared
+from backlight.execute.native.lowered import LOOP, OUT_OF_RANGE
 from backlight.execute.native.number import memory_type
 from backlight.execute.native.sequence import Sequenced
 from backlight.execute.native.team import FAULT, part, sized
@@ -29,8 +31,6 @@ I8 = ir.IntType(8)
 PTR = ir.PointerType()
 VOID = ir.VoidType()
 DOUBLE = ir.DoubleType()
-LOOP = "backlight_loop"
-OUT_OF_RANGE = -1
 """What the loop returns when a position was out of range."""
 
 FLUSH = 0x8040

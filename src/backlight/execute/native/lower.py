@@ -8,65 +8,31 @@ one kernel needs what another thread has computed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llvmlite import ir
 
 from backlight.execute.iteration import Iteration
 from backlight.execute.native.calls import DIVIDED, WAITS, Call, callable_kernel
-from backlight.execute.native.effort import flops, seconds
+from backlight.execute.native.effort import WORTH_SHARING, flops, seconds
 from backlight.execute.native.engine import EXPLICIT
 from backlight.execute.native.kernels import Kernel
 from backlight.execute.native.loop import write_loop
+from backlight.execute.native.lowered import MAIN, Lowered
 from backlight.execute.native.plan import Plan
 from backlight.execute.native.sequence import Sequenced
 from backlight.execute.native.storage import Storage, can_lower
 from backlight.execute.native.team import Schedule
 from backlight.execute.native.writer import I32, I64, PTR
 
-MAIN = "backlight_main"
-
-WORTH_SHARING = 8e-6
-"""Seconds from which a kernel is divided among threads: a few times what a barrier costs."""
-
-
 WORTH_VECTORS = 4096
 """Operations from which plain loops should be turned into vector instructions."""
 
 
-@dataclass(slots=True)
-class Lowered:
-    """LLVM code for a plan.
-
-    Attributes
-    ----------
-    module : ir.Module or None
-        None when the code was compiled before.
-    arguments : tuple of int
-        The nodes whose addresses the main function takes, in order: inputs, constants, outputs.
-    callbacks : tuple of int
-        Nodes that Python evaluates, because their record has no lowering.
-    workspace : int
-        Bytes behind the arena for each thread: matrix products copy parts of their operands there,
-        and it holds the addresses that the kernels are given.
-    shared : frozenset of int
-        The first nodes of the kernels that threads divide among themselves.
-    seconds : float
-        About how long one run takes on one thread.
-    divisible : float
-        How much of that threads can divide.
-    """
-
-    module: ir.Module | None
-    arguments: tuple[int, ...]
-    callbacks: tuple[int, ...] = ()
-    workspace: int = 0
-    shared: frozenset[int] = frozenset()
-    seconds: float = 0.0
-    divisible: float = 0.0
-
-
-def lower(plan: Plan, iteration: Iteration | None = None, batch: int = 0) -> Lowered:
+def lower(
+    plan: Plan,
+    iteration: Iteration | None = None,
+    batch: int = 0,
+    worth_sharing: float = WORTH_SHARING,
+) -> Lowered:
     """Write the LLVM module of a plan.
 
     Parameters
@@ -76,6 +42,8 @@ def lower(plan: Plan, iteration: Iteration | None = None, batch: int = 0) -> Low
         Also write the function that runs the graph over and over.
     batch : int
         The full batch length, where sizes depend on it.
+    worth_sharing : float
+        Seconds from which a kernel is divided among threads.
 
     Returns
     -------
@@ -107,7 +75,7 @@ def lower(plan: Plan, iteration: Iteration | None = None, batch: int = 0) -> Low
         plain = plain or (kernel.plain and sum(flops(plan, k) for k in members) > WORTH_VECTORS)
         workspace = max(workspace, -(-kernel.workspace // 64) * 64)
         flags = 0
-        if kernel.share is not None and effort > WORTH_SHARING:
+        if kernel.share is not None and effort > worth_sharing:
             flags = DIVIDED
             divided.add(members[0])
             divisible += effort

@@ -109,8 +109,12 @@ def make_plan(
 
 def needed_nodes(graph: Graph) -> tuple[int, ...]:
     """Return the nodes that the outputs depend on, in order."""
-    wanted = set(graph.outputs)
-    for index in range(len(graph.nodes) - 1, -1, -1):
-        if index in wanted:
-            wanted.update(graph.nodes[index].inputs)
-    return tuple(sorted(wanted))
+    nodes = graph.nodes
+    wanted = bytearray(len(nodes))
+    for index in graph.outputs:
+        wanted[index] = 1
+    for index in range(len(nodes) - 1, -1, -1):
+        if wanted[index]:
+            for operand in nodes[index].inputs:
+                wanted[operand] = 1
+    return tuple([index for index, each in enumerate(wanted) if each])

@@ -6,30 +6,31 @@ import ctypes
 import math
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llvmlite import ir
 
 from backlight.errors import BacklightWarning, ShapeError
 from backlight.execute.iteration import Iteration
-from backlight.execute.native import lower as lowering
 from backlight.execute.native.batch import Merged, NotOneProgramError, merge
 from backlight.execute.native.build import Built, build
 from backlight.execute.native.cores import granted_cores, usual_threads
+from backlight.execute.native.effort import WORTH_SHARING
 from backlight.execute.native.key import program_key
-from backlight.execute.native.loop import LOOP, OUT_OF_RANGE
-from backlight.execute.native.lower import MAIN, Lowered, lower
+from backlight.execute.native.lowered import LOOP, MAIN, OUT_OF_RANGE, Lowered
 from backlight.execute.native.plan import Plan, make_plan
 from backlight.execute.native.room import aligned
 from backlight.execute.native.storage import Storage, can_lower
-from backlight.execute.native.team import run_team
+from backlight.execute.native.together import run_team
 from backlight.execute.reference import Program
 from backlight.graph.graph import Graph
 from backlight.graph.primitive import Array
+
+if TYPE_CHECKING:
+    from llvmlite import ir
 
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int32)
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
@@ -127,16 +128,15 @@ class NativeProgram:
         """Return the machine code, lowered and compiled only if it is not kept."""
 
         def write() -> tuple[ir.Module, Mapping[str, Any]]:
-            lowered = lower(self.plan, self.iteration, self._batch)
+            # Here, because it takes a while to load, and code that is kept needs none of it.
+            from backlight.execute.native.lower import lower
+
+            lowered = lower(self.plan, self.iteration, self._batch, WORTH_SHARING)
             notes = {each.name: getattr(lowered, each.name) for each in fields(lowered)}
             return notes.pop("module"), notes
 
-        return build(
-            program_key(
-                self.plan.graph, self.plan, self.iteration, self._batch, lowering.WORTH_SHARING
-            ),
-            write,
-        )
+        key = program_key(self.plan.graph, self.plan, self.iteration, self._batch, WORTH_SHARING)
+        return build(key, write)
 
     def _choose_threads(self, asked: int | None) -> int:
         if asked is not None:
@@ -208,6 +208,55 @@ class NativeProgram:
             taken.add(index)
         return found
 
+    def bound(self, values: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
+        """Return a function that evaluates the graph for what is in some arrays at that moment.
+
+        Whoever runs a small graph thousands of times saves most of `run`, which looks for every
+        array anew.
+
+        Parameters
+        ----------
+        values : sequence of ndarray
+            One for each input, C-contiguous, of its shape and dtype; read in every run.
+        results : sequence of ndarray
+            One for each output, likewise; written in every run.
+        """
+        nodes, outputs = self.graph.nodes, self.graph.outputs
+        places = (*self.graph.inputs, *outputs)
+        for index, each in zip(places, (*values, *results), strict=True):
+            assert each.flags.c_contiguous
+            assert (each.shape, each.dtype) == (nodes[index].shape, nodes[index].dtype)
+        arrays = dict(zip(self.graph.inputs, values, strict=True)) | self._constants
+        made = self._make_results(arrays)
+        for index, into in zip(outputs, results, strict=True):
+            if index in made and index not in self.plan.alias:
+                made[index] = into
+        arrays |= made
+        copied = [
+            (into, self._seen(index, arrays))
+            for index, into in zip(outputs, results, strict=True)
+            if made.get(index) is not into
+        ]
+        table, arena = self._table(arrays), self._arena.ctypes.data
+        errors: list[BaseException] = []
+        callback = _CALLBACK(self._called_back(arrays, errors))
+        main, address = self._main, ctypes.addressof(table)
+
+        def work(thread: int, threads: int, team: int) -> int:
+            return int(main(address, arena, callback, self._batch, thread, threads, team))
+
+        def run(_kept_alive: object = table) -> None:
+            with self._lock:
+                status = run_team(work, self.threads)
+            if errors:
+                raise errors.pop()
+            if any(status):
+                self.reference.run(values)  # says which position was out of range
+            for into, found in copied:
+                into[...] = found
+
+        return run
+
     def _make_results(self, arrays: dict[int, Array]) -> dict[int, Array]:
         """Return memory for the outputs: new, or that of the input that is overwritten."""
         nodes, alias = self.graph.nodes, self.plan.alias
@@ -266,8 +315,9 @@ class NativeProgram:
         arrays |= self._constants | self._make_results(arrays)
         recorded = np.full((count, iteration.recorded), np.nan)
         origins = (ctypes.c_void_p * max(len(sources), 1))(*[each.ctypes.data for each in sources])
-        both = [self._table(arrays), self._table(arrays | self._others)]
-        tables = (ctypes.c_void_p * 2)(*[ctypes.addressof(each) for each in both])
+        full = self._table(arrays)
+        other = self._table(arrays | self._others) if self._others else full
+        tables = (ctypes.c_void_p * 2)(ctypes.addressof(full), ctypes.addressof(other))
         errors: list[BaseException] = []
         callback = _CALLBACK(self._called_back(arrays, errors))
         loop, arena = self._loop, self._arena.ctypes.data

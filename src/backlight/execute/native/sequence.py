@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from backlight.execute.native.calls import ENTRY, Call, constant_list
-from backlight.execute.native.kernels_library import Inner, shared
+from backlight.execute.native.inner import Inner
+from backlight.execute.native.kernels_library import shared
 from backlight.execute.native.writer import I32, I64, PTR, Value, entry_alloca
 
 LINE = 64

@@ -8,31 +8,33 @@ that reads instructions from an array: which operation, and where its operands a
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 import threading
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
 
 from backlight.errors import UsageError
 from backlight.execute.native.build import build
-from backlight.execute.native.emit import Emitter, lower
 from backlight.execute.native.key import program_key
-from backlight.execute.native.number import BOOL, memory_type
 from backlight.execute.native.plan import needed_nodes
-from backlight.execute.reference import Program
+from backlight.execute.reference import Program, checked_inputs
 from backlight.graph.graph import Graph
 from backlight.graph.node import Node
-from backlight.graph.primitive import Array, Dtype, Kind
+from backlight.graph.primitive import Array, Dtype, Kind, Primitive
 from backlight.ops.leaf import CONSTANT
 from backlight.ops.move import BROADCAST, PERMUTE, RESHAPE
 
-TAPE = "backlight_tape"
+if TYPE_CHECKING:
+    from llvmlite import ir
+
 SLOT = 8
 """Bytes of a number's place, enough for every dtype."""
 
@@ -45,10 +47,7 @@ Compiling takes one or two milliseconds for each of them, and the machine about 
 for each run of one.
 """
 
-I64 = ir.IntType(64)
-I32 = ir.IntType(32)
-PTR = ir.PointerType()
-VOID = ir.VoidType()
+TAPE = "backlight_tape"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +68,26 @@ def suits(graph: Graph) -> bool:
     False
     """
     nodes = graph.nodes
-    if len(nodes) < LONG or any(math.prod(node.shape) != 1 for node in nodes):
+    if len(nodes) < LONG:
+        return False
+    shapes = {node.shape for node in nodes}
+    if any(math.prod(shape) != 1 for shape in shapes):
         return False
     wanted = needed_nodes(graph)
-    return len(wanted) >= LONG and all(_known(nodes[k]) for k in wanted)
+    return len(wanted) >= LONG and all(
+        _known(primitive) and most <= MOST_OPERANDS
+        for primitive, most in {(nodes[k].primitive, len(nodes[k].inputs)) for k in wanted}
+    )
 
 
-def _known(node: Node) -> bool:
-    if node.is_leaf or _moves_nothing(node):
+def _known(primitive: Primitive) -> bool:
+    if primitive.kind is Kind.LEAF or primitive in _MOVES_NOTHING:
         return True
-    primitive = node.primitive
-    elementwise = primitive.kind is Kind.ELEMENTWISE and primitive.lower is not None
-    return elementwise and len(node.inputs) <= MOST_OPERANDS
+    return primitive.kind is Kind.ELEMENTWISE and primitive.lower is not None
 
 
-def _moves_nothing(node: Node) -> bool:
-    """Whether a node only gives a single number another shape."""
-    return node.primitive in (RESHAPE, BROADCAST, PERMUTE)
+_MOVES_NOTHING = frozenset((RESHAPE, BROADCAST, PERMUTE))
+"""Operations that only give a single number another shape."""
 
 
 class TapeProgram:
@@ -110,16 +112,29 @@ class TapeProgram:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.reference = Program(graph)
-        self._place, self.operations, self._tape, self._first = _write_tape(graph)
-        self._built = build(_key(self.operations), lambda: (_machine(self.operations), {}))
+        place, self.operations, self._tape, self._first = _write_tape(graph)
+        self._built = build(_key(self.operations), self._write)
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         self._run = self._built.library.function(TAPE, kind)
         self._memory = np.zeros((self._first + len(self._tape)) * SLOT, np.uint8)
-        for index, node in enumerate(graph.nodes):
-            if node.primitive is CONSTANT and index in self._place:
-                self._seen(index)[...] = node.attributes["value"].array
+        asked = {*graph.inputs, *graph.outputs}
+        self._place = {index: place[index] for index in asked if index in place}
+        for index, number in itertools.islice(place.items(), self._first):
+            node = graph.nodes[index]
+            if node.primitive is CONSTANT:
+                self._at(number, node)[...] = node.attributes["value"].array
         self._lock = threading.Lock()
+
+    def _write(self) -> tuple[ir.Module, Mapping[str, Any]]:
+        # Here, because it takes a while to load, and code that is kept needs none of it.
+        from backlight.execute.native.tape_machine import machine
+
+        return machine(self.operations), {}
+
+    @cached_property
+    def reference(self) -> Program:
+        """The same graph for NumPy, which also keeps what is computed on the way."""
+        return Program(self.graph)
 
     def __repr__(self) -> str:
         return f"<tape of {len(self._tape)} instructions, {len(self.operations)} different>"
@@ -163,7 +178,7 @@ class TapeProgram:
         """Evaluate the graph; see `backlight.execute.reference.Program.run`."""
         if keep:
             return self.reference.run(values, keep=True)
-        given = self.reference.checked(values)
+        given = checked_inputs(self.graph, values)
         with self._lock:
             for index, value in zip(self.graph.inputs, given, strict=True):
                 if index in self._place:
@@ -178,8 +193,10 @@ class TapeProgram:
 
     def _seen(self, index: int) -> Array:
         """Show a node's number as an array."""
-        node = self.graph.nodes[index]
-        start = self._place[index] * SLOT
+        return self._at(self._place[index], self.graph.nodes[index])
+
+    def _at(self, number: int, node: Node) -> Array:
+        start = number * SLOT
         found = self._memory[start : start + node.dtype.itemsize]
         return found.view(node.dtype).reshape(node.shape)
 
@@ -187,96 +204,52 @@ class TapeProgram:
 def _write_tape(
     graph: Graph,
 ) -> tuple[dict[int, int], tuple[Operation, ...], npt.NDArray[np.int32], int]:
-    """Number places and operations; return them, the instructions, and where results begin."""
+    """Number places and operations; return them, the instructions, and where results begin.
+
+    The places of leaves come first.
+    """
     nodes = graph.nodes
     wanted = needed_nodes(graph)
-    place = {k: number for number, k in enumerate(k for k in wanted if nodes[k].is_leaf)}
+    place = {
+        k: number
+        for number, k in enumerate([k for k in wanted if nodes[k].primitive.kind is Kind.LEAF])
+    }
     first = len(place)
     numbers: dict[object, int] = {}
     operations: list[Operation] = []
-    lines: list[tuple[int, ...]] = []
+    lines = array("i")
+    following = first
     for index in wanted:
         node = nodes[index]
-        if node.is_leaf:
+        primitive = node.primitive
+        if primitive.kind is Kind.LEAF:
             continue
-        if _moves_nothing(node):
-            place[index] = place[node.inputs[0]]
+        inputs = node.inputs
+        if primitive in _MOVES_NOTHING:
+            place[index] = place[inputs[0]]
             continue
-        operands = tuple(nodes[k].dtype for k in node.inputs)
-        key = (id(node.primitive), tuple(sorted(node.attributes.items())), node.dtype, operands)
-        if key not in numbers:
-            numbers[key] = len(operations)
+        operands = tuple([nodes[k].dtype for k in inputs])
+        attributes = tuple(sorted(node.attributes.items())) if node.attributes else ()
+        key = (primitive, attributes, node.dtype, operands)
+        code = numbers.get(key)
+        if code is None:
+            code = numbers[key] = len(operations)
             operations.append(Operation(node, operands))
-        used = [place[k] for k in node.inputs]
-        lines.append((numbers[key], *used, *[0] * (MOST_OPERANDS - len(used))))
-        place[index] = first + len(lines) - 1
-    tape = np.array(lines, np.int32).reshape(len(lines), MOST_OPERANDS + 1)
+        lines.append(code)
+        lines.extend([place[k] for k in inputs])
+        lines.extend(_FILLED[len(inputs)])
+        place[index] = following
+        following += 1
+    tape = np.array(lines, np.int32).reshape(-1, MOST_OPERANDS + 1)
     tape[:, 1:] -= first  # results are addressed from their own beginning
-    return place, tuple(operations), np.ascontiguousarray(tape), first
+    return place, tuple(operations), tape, first
+
+
+_FILLED = tuple((0,) * (MOST_OPERANDS - count) for count in range(MOST_OPERANDS + 1))
+"""What is written behind so many operands, so that all instructions are of one length."""
 
 
 def _key(operations: Sequence[Operation]) -> str | None:
     """What the machine depends on: the operations, wherever in a graph they stand."""
     nodes = tuple(replace(each.node, inputs=()) for each in operations)
     return program_key(Graph(nodes, (), ()), "tape", [each.operands for each in operations])
-
-
-def _machine(operations: Sequence[Operation]) -> ir.Module:
-    """Write ``tape(instructions, results, count)``: a loop around one case for each operation."""
-    module = ir.Module(name="tape")
-    function = ir.Function(module, ir.FunctionType(VOID, [PTR, PTR, I64]), TAPE)
-    tape, results, count = function.args
-    tape.add_attribute("noalias")
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    head = builder.append_basic_block("instruction")
-    following = builder.append_basic_block("next")
-    done = builder.append_basic_block("done")
-    before = builder.block
-    builder.cbranch(builder.icmp_signed(">", count, I64(0)), head, done)
-
-    builder.position_at_end(head)
-    number = builder.phi(I64)
-    number.add_incoming(I64(0), before)
-    line = builder.mul(number, I64(MOST_OPERANDS + 1))
-
-    def word(position: int) -> Any:
-        at = builder.add(line, I64(position))
-        return builder.load(builder.gep(tape, [at], source_etype=I32), typ=I32)
-
-    switch = builder.switch(word(0), following)
-    for code, operation in enumerate(operations):
-        case = builder.append_basic_block(f"case{code}")
-        switch.add_case(I32(code), case)
-        builder.position_at_end(case)
-        _write_case(builder, operation, results, number, word)
-        builder.branch(following)
-
-    builder.position_at_end(following)
-    after = builder.add(number, I64(1))
-    number.add_incoming(after, following)
-    builder.cbranch(builder.icmp_signed("<", after, count), head, done)
-    builder.position_at_end(done)
-    builder.ret_void()
-    return module
-
-
-def _write_case(
-    builder: ir.IRBuilder, operation: Operation, results: Any, number: Any, word: Any
-) -> None:
-    emitter = Emitter(builder)
-    operands = []
-    for position, dtype in enumerate(operation.operands, start=1):
-        where = builder.sext(word(position), I64)
-        kind = memory_type(dtype)
-        found = builder.load(builder.gep(results, [where], source_etype=I64), typ=kind)
-        if dtype == BOOL:
-            found = builder.icmp_unsigned("!=", found, kind(0))
-        operands.append(emitter.number(found, dtype))
-    node = operation.node
-    value = lower(emitter, node.primitive, operands, node.attributes)
-    if value.dtype != node.dtype:
-        value = emitter.cast(value, node.dtype)
-    stored = value.value
-    if node.dtype == BOOL:
-        stored = builder.zext(stored, memory_type(BOOL))
-    builder.store(stored, builder.gep(results, [number], source_etype=I64))

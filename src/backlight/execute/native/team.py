@@ -11,11 +11,9 @@ from __future__ import annotations
 import math
 import os
 import platform
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 from llvmlite import ir
 
 from backlight.execute.native.batch import BatchSize
@@ -25,10 +23,6 @@ from backlight.execute.native.writer import I32, I64, PTR, VOID, Value
 
 BARRIER = (("team", PTR), ("threads", I64))
 """Parameters of the function in which threads wait for each other."""
-
-TEAM_BYTES = 192
-"""The team's memory: how many have arrived, which round it is, and whether one found a fault; each
-in a cache line of its own."""
 
 ARRIVED, ROUND, FAULT = 0, 64, 128
 
@@ -88,48 +82,6 @@ class _Places:
             for begin, end in self.spans
             for begin2, end2 in other.spans
         )
-
-
-def run_team(work: Callable[[int, int, int], int], threads: int) -> list[int]:
-    """Call a function on several threads at once, this one among them; return all results.
-
-    Parameters
-    ----------
-    work : callable
-        Takes the thread's number, how many there are, and the address of the team's memory; it
-        must let others run Python, as calls of compiled code do.
-    threads : int
-        How many; fewer when the system has no more threads to give.
-    """
-    memory = np.zeros(TEAM_BYTES + 64, np.uint8)
-    team = memory.ctypes.data + -memory.ctypes.data % 64
-    if threads == 1:
-        return [work(0, 1, team)]
-    results = [0] * threads
-    complete = threading.Event()
-    size = 0
-
-    def member(thread: int) -> None:
-        complete.wait()
-        if thread < size:
-            results[thread] = work(thread, size, team)
-
-    helpers = [threading.Thread(target=member, args=(k,), daemon=True) for k in range(1, threads)]
-    started = []
-    for each in helpers:
-        try:
-            each.start()
-        except RuntimeError:  # the system has no more threads to give
-            break
-        started.append(each)
-    size = len(started) + 1
-    complete.set()
-    try:
-        results[0] = work(0, size, team)
-    finally:
-        for each in started:
-            each.join()
-    return results[:size]
 
 
 def part(
