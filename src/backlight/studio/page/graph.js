@@ -1,7 +1,7 @@
 // The graph: boxes and edges as SVG, lit by the moment and by the selection; zoom, pan, arrow keys.
 
 import { html } from "./html.js";
-import { useEffect, useRef } from "./vendor/preact/hooks.js";
+import { useEffect, useRef, useLayoutEffect } from "./vendor/preact/hooks.js";
 import { BoxBody, BoxName, boxKind, boxWords, measure, measureLink } from "./boxes.js";
 import { fitLegible, follow, happening, isSeen, moveWithCamera, placed, seen, useDragging } from "./camera.js";
 import { Edges } from "./edges.js";
@@ -64,7 +64,8 @@ export function Graph() {
 }
 
 function useLayoutPlaces(current, folded, mode, flow) {
-  useEffect(() => {
+  // Before the screen is painted: a graph of few boxes is never seen without them.
+  useLayoutEffect(() => {
     if (!current || !folded) return undefined;
     let alive = true;
     const sizes = folded.boxes.map((box) => measure(current, box, mode));

@@ -213,7 +213,7 @@ export function followAddress() {
     const current = address();
     clearTimeout(timer);
     timer = setTimeout(() => {
-      if (!trace.value || location.protocol === "about:") return;
+      if (!subject.value || location.protocol === "about:") return;
       try {
         history.replaceState(null, "", `${location.pathname}${location.search}#${current}`);
       } catch {
