@@ -139,8 +139,23 @@ def agrees(shown: str, printed: str, within: float = 1e-3) -> bool:
     >>> agrees("loss 0.25, …", "loss 0.26, step 3")
     True
     """
+    lines = tidy(printed).split("\n")
+    # How many of the lines that were printed can be used up by what has been looked at.
+    used = {0}
+    for line in tidy(shown).split("\n"):
+        if line.strip() == "…":
+            used = set(range(min(used), len(lines) + 1))
+        else:
+            used = {at + 1 for at in used if at < len(lines) and alike(line, lines[at], within)}
+        if not used:
+            return False
+    return len(lines) in used
+
+
+def alike(shown: str, printed: str, within: float) -> bool:
+    """Tell whether one line is what is shown."""
     words, numbers = pattern_of(shown)
-    match = re.fullmatch(words, tidy(printed), re.DOTALL)
+    match = re.fullmatch(words, printed)
     return match is not None and all(
         close(number, match[f"n{k}"], within) for k, number in enumerate(numbers)
     )
@@ -151,25 +166,19 @@ def tidy(text: str) -> str:
     return "\n".join(each.rstrip() for each in text.strip("\n").split("\n")).rstrip()
 
 
-def pattern_of(shown: str) -> tuple[str, list[str]]:
-    """Turn what is shown into a regular expression and the numbers that it captures."""
+def pattern_of(line: str) -> tuple[str, list[str]]:
+    """Turn a line into a regular expression and the numbers that it captures."""
     numbers: list[str] = []
-    pieces: list[str] = []
-    for line in tidy(shown).split("\n"):
-        if line.strip() == "…":
-            pieces.append(r"(?:[^\n]*\n)*?[^\n]*")
-            continue
-        piece, at = "", 0
-        for token in re.finditer(rf"…|{NUMBER.pattern}", line):
-            piece += re.escape(line[at : token.start()])
-            if token[0] == "…":
-                piece += r"[^\n]*?"
-            else:
-                piece += rf"(?P<n{len(numbers)}>{NUMBER.pattern}|{re.escape(token[0])})"
-                numbers.append(token[0])
-            at = token.end()
-        pieces.append(piece + re.escape(line[at:]))
-    return r"\n".join(pieces), numbers
+    piece, at = "", 0
+    for token in re.finditer(rf"…|{NUMBER.pattern}", line):
+        piece += re.escape(line[at : token.start()])
+        if token[0] == "…":
+            piece += ".*?"
+        else:
+            piece += rf"(?P<n{len(numbers)}>{NUMBER.pattern}|{re.escape(token[0])})"
+            numbers.append(token[0])
+        at = token.end()
+    return piece + re.escape(line[at:]), numbers
 
 
 def close(shown: str, printed: str, within: float = 1e-3) -> bool:

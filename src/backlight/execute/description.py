@@ -290,7 +290,7 @@ def _memory(plan: PlanDescription, usual: str) -> list[str]:
         lines += _shortened([_place(each) for each in plan.places])
     if plan.workspace:
         room = bytes_text(plan.workspace)
-        lines += ["", f"Matrix products copy parts of their operands to {room} for each thread."]
+        lines += ["", f"Each thread has {room} more: for parts of matrices, and for addresses."]
     inlined = [
         f"{len(values):,} {what}"
         for values, what in (
