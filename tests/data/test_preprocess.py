@@ -55,7 +55,8 @@ def test_a_constant_becomes_exactly_zero():
     hnp.arrays(
         np.float64,
         hnp.array_shapes(min_dims=2, max_dims=3, max_side=8),
-        elements=st.floats(-1e6, 1e6),
+        # Means and deviations of the very smallest numbers have no digits left.
+        elements=st.floats(-1e6, 1e6).map(lambda each: each if abs(each) > 1e-290 else 0.0),
     )
 )
 def test_moments_and_round_trip(X):
