@@ -361,26 +361,30 @@ def _losses(
 
 @lru_cache(maxsize=KEPT_PROGRAMS)
 def _made_gradient(form: Form) -> ArrayProgram:
-    net = network(form.architecture)
-    with quiet():
-        given = _inputs(form, net, weighted=True)
-        with substitute(net, given.parameters), running(training=False):
-            prediction = net(given.data[0])
+    def results(given: _Inputs, prediction: Tensor) -> list[Tensor]:
         loss = total_of(form.objective.entries(prediction, given.data[1]) * given.data[2])
-        gradients = _gradients(loss, given.parameters)
-        inputs = [*given.parameters.values(), *given.data]
-        graph, _ = capture([loss, *gradients], inputs, fold=True)
-    return ArrayProgram(program(graph, form.executor, threads=form.threads))
+        return [loss, *_gradients(loss, given.parameters)]
+
+    return _without_update(form, results, weighted=True)
 
 
 @lru_cache(maxsize=KEPT_PROGRAMS)
 def _made_evaluation(form: Form) -> ArrayProgram:
+    def results(given: _Inputs, prediction: Tensor) -> list[Tensor]:
+        return [prediction, form.objective.entries(prediction, given.data[1])]
+
+    return _without_update(form, results, weighted=False)
+
+
+def _without_update(
+    form: Form, results: Callable[[_Inputs, Tensor], list[Tensor]], *, weighted: bool
+) -> ArrayProgram:
+    """Make the program of what follows from the network's outputs, which changes no parameter."""
     net = network(form.architecture)
     with quiet():
-        given = _inputs(form, net, weighted=False)
+        given = _inputs(form, net, weighted)
         with substitute(net, given.parameters), running(training=False):
             prediction = net(given.data[0])
-        entries = form.objective.entries(prediction, given.data[1])
         inputs = [*given.parameters.values(), *given.data]
-        graph, _ = capture([prediction, entries], inputs, fold=True)
+        graph, _ = capture(results(given, prediction), inputs, fold=True)
     return ArrayProgram(program(graph, form.executor, threads=form.threads))
