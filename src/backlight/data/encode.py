@@ -229,10 +229,6 @@ class Preprocessor:
             start = stop
         return made
 
-    def missing_from(self, names: Sequence[str], where: str) -> DataError | None:
-        """Return the error for a table that lacks columns, naming all of them; None if none."""
-        return missing_columns(sources(self.columns), names, where)
-
     def to_dict(self) -> dict[str, object]:
         """Return plain data, which JSON stores exactly."""
         return {"kind": "table", "columns": [each.to_dict() for each in self.encodings]}

@@ -33,7 +33,7 @@ from backlight.train.engine import Engine, TrainingState
 from backlight.train.metrics import resolve
 from backlight.train.objective import LossFunction, describe_loss
 from backlight.train.prepare import Prepared, check_outputs, prepare
-from backlight.train.run import Run, eager_step
+from backlight.train.run import eager_step
 from backlight.train.snapshots import Course, Scales, Snapshots
 from backlight.train.step import Model, predicted_spec
 
@@ -304,20 +304,6 @@ class Trainer:
         """Record a step with every number; see `step_trace`."""
         state = self.state_before(step)
         return step_trace(self.engine, state, self.scales.at(state.step), example)
-
-    def as_run(self) -> Run:
-        """Return the steps so far as a run."""
-        return Run(
-            net=self.start.net,
-            history={"loss": [], "learning_rate": [], "seconds": []},
-            step_history={},
-            stopped="interrupted",
-            best_epoch=None,
-            parameters=dict(self.state.parameters),
-            course=self.course,
-            checksum=self.engine.train.checksum(),
-            final_state=self.state,
-        )
 
     # ── what the page sees ───────────────────────────────────────────────────────────────────
 
